@@ -1,0 +1,1 @@
+"""Raw sources -> curated Parquet shards, tagged by source, with a verdict for every record."""
