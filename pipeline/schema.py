@@ -1,0 +1,75 @@
+"""The columns of a document, of the ledger and of a shard: the contract between the stages, and with training.
+
+Types are given as Arrow types because Arrow is what is on disk; polars reads them as they are.
+"""
+
+import pyarrow as pa
+
+SHARD = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("url", pa.string()),
+        pa.field("date", pa.string()),
+        pa.field("language", pa.string()),
+        pa.field("language_score", pa.float64()),
+        pa.field("doc_id", pa.string()),
+        pa.field("origin", pa.string(), nullable=False),
+    ]
+)
+"""One kept document. `doc_id` is the id that the source itself gave it, if it gave one."""
+
+LEDGER = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("ordinal", pa.uint64(), nullable=False),
+        pa.field("origin", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("url", pa.string()),
+        pa.field("date", pa.string()),
+        pa.field("doc_id", pa.string()),
+        pa.field("language", pa.string()),
+        pa.field("verdict", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("broken", pa.list_(pa.string())),
+        pa.field("chars", pa.uint64(), nullable=False),
+        pa.field("bytes", pa.uint64(), nullable=False),
+        pa.field("cluster", pa.uint64()),
+        pa.field("cluster_size", pa.uint32()),
+        pa.field("shard", pa.string()),
+        pa.field("shard_row", pa.uint32()),
+    ]
+)
+"""One record that entered, without its text; signal columns `<step>.<signal>` follow, in the order of the steps.
+
+`ordinal` is the place in the plan: (number of the split << 32) | row. `origin` is `path#offset`. `chars` and `bytes`
+(UTF-8) are of the text at the moment of the verdict. `cluster` is the ordinal of the document that stands for the
+duplicates."""
+
+DROPPED = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("url", pa.string()),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("text", pa.large_string()),
+    ]
+)
+"""A dropped document with the text that was judged; null where it was dropped before it had any."""
+
+QUARANTINE = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("origin", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("url", pa.string()),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("payload", pa.large_binary()),
+    ]
+)
+"""A record that could not be read or handled, with up to 1 MiB of its bytes."""
+
+VERDICTS = ("kept", "dropped", "quarantined")
+
+QUARANTINE_BYTES = 1 << 20
