@@ -1,0 +1,51 @@
+"""What all tests share: the real test data if there, one Ray instance for the run, and reproducible random examples."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Read by torch and OpenMP when they are first imported: sums in one thread, so that results do not depend on the machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Callable[[str], Path]:
+    """Give the path of a file or folder of the real test data, or skip the test where that data is not there."""
+
+    def find(name: str) -> Path:
+        root = os.environ.get("GRISTMILL_TEST_DATA")
+        if not root:
+            pytest.skip(f"needs real data: {name} (set GRISTMILL_TEST_DATA to the folder that has it)")
+        path = Path(root) / name
+        if not path.exists():
+            pytest.skip(f"needs real data: {name} is not under GRISTMILL_TEST_DATA")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the one Ray instance of the test run: this machine's two workers, loopback only, no dashboard.
+
+    It starts with the first test that asks for it. Tests in this process are connected already; another process
+    connects with the address.
+    """
+    ray = pytest.importorskip("ray", reason="needs the extra [ray]")
+    context = ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        configure_logging=False,
+        object_store_memory=128 * 2**20,
+        _node_ip_address="127.0.0.1",
+    )
+    yield context.address_info["gcs_address"]
+    ray.shutdown()
