@@ -62,7 +62,9 @@ class Filter(Step):
                 hint = f"; did you mean '{near[0]}'?" if near else f"; signals: {', '.join(names)}"
                 raise ValueError(f"unknown signal '{name}' in keep{hint}")
             if low is not None and high is not None and low > high:
-                raise ValueError(f"keep.{name}: the lower end {low} is above the upper end {high}, nothing would be kept")
+                raise ValueError(
+                    f"keep.{name}: the lower end {low} is above the upper end {high}, nothing would be kept"
+                )
         return self
 
 
