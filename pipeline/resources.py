@@ -11,7 +11,7 @@ def folder(name: Literal["configs", "data"]) -> Path:
 
     Raises FileNotFoundError where neither a checkout nor a wheel has it, which means that the installation is broken.
     """
-    # The checkout is told by its pyproject.toml: beside an installed package, any folder called `data` could be a stranger's.
+    # A checkout is known by its pyproject.toml: beside an installed package, a folder `data` could be a stranger's.
     checkout, wheel = _PACKAGE.parent, _PACKAGE / name
     if (checkout / "pyproject.toml").is_file() and (checkout / name).is_dir():
         return checkout / name

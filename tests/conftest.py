@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Read by torch and OpenMP when they are first imported: sums in one thread, so that results do not depend on the machine.
+# Read by torch when it is first imported: sums in one thread, so that results do not depend on the machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Ray's name for "this machine only": it listens on the loopback address, and so do the processes that tests start.
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
@@ -45,7 +47,6 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         log_to_driver=False,
         configure_logging=False,
         object_store_memory=128 * 2**20,
-        _node_ip_address="127.0.0.1",
     )
     yield context.address_info["gcs_address"]
     ray.shutdown()
