@@ -40,12 +40,12 @@ _CODE = re.compile(r"^( {4,}|\t|>>> |\.\.\. )")
 _all_attributes = pydoc.classify_class_attrs
 
 
-def _own_attributes(cls: object) -> list[tuple[str, str, type, str]]:
+def _own_attributes(object: object) -> list[tuple[str, str, type, str]]:
     """Attributes that the class itself defines and documents: what it inherits stands on another page."""
     listed = []
-    for name, kind, home, value in _all_attributes(cls):
+    for name, kind, home, value in _all_attributes(object):
         hidden = name.startswith("_") and not (name.startswith("__") and inspect.isfunction(value) and value.__doc__)
-        if home is cls and not hidden and not isinstance(value, types.WrapperDescriptorType):
+        if home is object and not hidden and not isinstance(value, types.WrapperDescriptorType):
             listed.append((name, kind, home, value))
     return listed
 
