@@ -27,6 +27,10 @@ class Step(BaseModel, ABC):
     version: ClassVar[int] = 1
     """Raised when the same settings give other results than before, so that runs made earlier become stale."""
 
+    def identity(self) -> Mapping[str, str]:
+        """What besides the settings decides the results: hashes of models and lists, versions of libraries."""
+        return {}
+
 
 class Filter(Step):
     """Named measurements of a document, and the range that each must stay in.

@@ -6,6 +6,7 @@ error, because the first one would be lost without a word.
 """
 
 import re
+import sys
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -101,7 +102,10 @@ class ConfigFile:
 
     def error(self, problems: Sequence[Problem]) -> ConfigError:
         """The error that reports these problems, in the order in which they stand in the file."""
-        return ConfigError([f"{self.where(problem.place)}: {problem.message}" for problem in problems])
+        lines = [(self.where(problem.place), problem.message) for problem in problems]
+        return ConfigError(
+            [f"{where}: {message}" for where, message in sorted(lines, key=lambda line: _order(line[0]))]
+        )
 
     def parse(self, model: type[Model], values: Any, place: Place = ()) -> tuple[Model | None, list[Problem]]:
         """Validate `values` (found at `place`) as `model`: the model, or every problem that it has."""
@@ -126,6 +130,12 @@ def nearest(word: str, choices: Sequence[str]) -> str:
     return f"choose from: {', '.join(sorted(choices))}" if choices else "there is nothing to choose from"
 
 
+def _order(where: str) -> tuple[int, int]:
+    """Lines of the file from top to bottom, then overrides."""
+    end = re.search(r":(\d+):(\d+)$", where)
+    return (int(end[1]), int(end[2])) if end else (sys.maxsize, 0)
+
+
 def _parse(text: str, name: str, places: dict[Place, str], problems: list[str]) -> Any:
     """The value of a YAML document, with the position of every key and item in `places`."""
     loader = _Loader(text)
@@ -145,7 +155,10 @@ def _parse(text: str, name: str, places: dict[Place, str], problems: list[str]) 
 def _value(
     loader: _Loader, node: yaml.Node, at: Place, name: str, places: dict[Place, str], problems: list[str]
 ) -> Any:
-    places.setdefault(at, f"{name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}")
+    here = f"{name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+    places.setdefault(at, here)
+    if isinstance(node, yaml.CollectionNode) and node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
+        problems.append(f"{here}: the tag {node.tag} means nothing here")
     if isinstance(node, yaml.MappingNode):
         loader.flatten_mapping(node)
         mapping: dict[Any, Any] = {}

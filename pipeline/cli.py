@@ -1,0 +1,307 @@
+"""The command line `gristmill`: commands only. stdout is data, stderr is progress and what went wrong.
+
+Whatever is heavy is imported inside the command that needs it, so that `--help` answers at once. This module is where
+the two halves are put together, hence the one that may import `training.cli`.
+
+Exit codes: 0 done, 1 failed tasks remain, 2 the command or the config is wrong, 3 a guard tripped, 130 interrupted.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+import training.cli
+
+app = typer.Typer(
+    name="gristmill",
+    help="Raw sources in, a trained language model out, and every document accounted for in between.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+assets_app = typer.Typer(help="Models and lists that filters need.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(assets_app, name="assets")
+
+ConfigArgument = Annotated[Path, typer.Argument(help="A YAML file, such as configs/curate/web.yaml.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting: a.b.c=value, the value is YAML."),
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LimitOption = Annotated[int | None, typer.Option(min=1, help="Read at most this many records of each source.")]
+
+
+def main() -> None:
+    """Entry point of the command `gristmill`."""
+    with errors():
+        app()
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Turn the errors that people cause into messages and exit codes; bugs keep their traceback."""
+    console = Console(stderr=True)
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print("interrupted; the same command goes on from here", markup=False)
+        sys.exit(130)
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(code)
+
+
+def _exit_code(error: Exception) -> int | None:
+    # Only modules that are loaded can have raised, and loading them here would be slow.
+    for module, name, code in (
+        ("pipeline.run", "GuardError", 3),
+        ("pipeline.run", "RunError", 1),
+        ("pipeline.configfile", "ConfigError", 2),
+        ("pipeline.folder", "RunFolderError", 2),
+        ("filters.assets", "AssetError", 1),
+    ):
+        kind = getattr(sys.modules.get(module), name, None)
+        if kind is not None and isinstance(error, kind):
+            return code
+    return None
+
+
+def out(value: Any) -> None:
+    """Print data to stdout: JSON values as JSON, anything else by rich."""
+    if isinstance(value, (dict, list)):
+        print(json.dumps(value, indent=1, ensure_ascii=False))
+    else:
+        Console(highlight=False).print(value)
+
+
+def _load(config: Path, overrides: list[str] | None, limit: int | None) -> Any:
+    from pipeline.config import load
+    from pipeline.configfile import ConfigFile
+
+    extra = [f"limit={limit}"] if limit else []
+    return load(ConfigFile.read(config, [*(overrides or []), *extra]))
+
+
+def _run_folder(config: Any, option: Path | None) -> Path:
+    folder = option or (Path(config.out) if config.out else None)
+    if folder is None:
+        raise typer.BadParameter("say where the run goes: --out RUN, or out: in the config", param_hint="--out")
+    return folder
+
+
+@app.command()
+def plan(
+    config: ConfigArgument,
+    out_: Annotated[Path | None, typer.Option("--out", help="The folder of the run.")] = None,
+    set_: SetOption = None,
+    limit: LimitOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Show what `curate` would do: files, tasks, what is done or stale. Changes nothing.
+
+    Example: gristmill plan configs/curate/web.yaml --out runs/web --set sources.web.paths='["crawl/*.warc.gz"]'
+    """
+    from pipeline.plan import make_plan
+    from pipeline.planview import as_json, render
+    from pipeline.run import examine
+
+    settings = _load(config, set_, limit)
+    made = make_plan(settings)
+    states = examine(made, _run_folder(settings, out_))
+    out(as_json(made, states) if json_ else render(made, states))
+
+
+@app.command()
+def curate(
+    config: ConfigArgument,
+    out_: Annotated[
+        Path | None, typer.Option("--out", help="The folder of the run; given again, the run goes on.")
+    ] = None,
+    set_: SetOption = None,
+    engine: Annotated[str, typer.Option(help="`local` processes or `ray`.")] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(help="A Ray cluster, such as auto or ray://head:10001; implies --engine ray.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Workers; one a core if not given.")] = None,
+    limit: LimitOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Turn raw sources into Parquet shards with a verdict for every record.
+
+    Example: gristmill curate configs/curate/web.yaml --out runs/web --set sources.web.paths='["crawl/*.warc.gz"]'
+    """
+    from pipeline import run
+    from pipeline.display import Display
+    from pipeline.engines import make_engine
+    from pipeline.stats import render, stats
+
+    if engine not in ("local", "ray"):
+        raise typer.BadParameter(f"'{engine}' is no engine; choose local or ray", param_hint="--engine")
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    settings = _load(config, set_, limit)
+    folder = _run_folder(settings, out_)
+    display = Display(Console(stderr=True))
+    try:
+        run.curate(
+            settings, folder, lambda: make_engine("ray" if ray_address else engine, workers, ray_address), display
+        )
+    finally:
+        display.close()
+    numbers = stats(folder)
+    out(numbers.to_dict() if json_ else render(numbers))
+    if not json_:
+        print(
+            f"shards: {folder}/shards   next: gristmill inspect {folder}   gristmill train CONFIG --set data={folder}"
+        )
+
+
+@app.command()
+def stats(
+    run: RunArgument,
+    other: Annotated[Path | None, typer.Argument(metavar="[RUN2]", help="A second run to compare with.")] = None,
+    json_: JsonOption = False,
+) -> None:
+    """The funnel of a run, by source and step; with a second run, the difference.
+
+    Example: gristmill stats runs/web
+    """
+    from pipeline.stats import compare, render, stats
+
+    numbers = stats(run)
+    if other is not None:
+        difference = compare(numbers, stats(other))
+        out(difference.to_dict() if json_ else render(difference))
+    else:
+        out(numbers.to_dict() if json_ else render(numbers))
+
+
+@app.command()
+def inspect(
+    run: RunArgument,
+    reason: Annotated[str | None, typer.Option(help="Only this reason, such as gopher.words or dedup.minhash.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only this source.")] = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 5,
+    seed: Annotated[int, typer.Option(help="Another seed shows others.")] = 0,
+    kept: Annotated[bool, typer.Option("--kept", help="Kept documents instead of dropped ones.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Look at real documents: why each was dropped, with the signal, its value and the range.
+
+    Example: gristmill inspect runs/web --reason gopher.words -n 3
+    """
+    from pipeline.inspect import render, samples
+
+    found = samples(run, reason=reason, source=source, n=n, seed=seed, kept=kept)
+    out([sample.to_dict() for sample in found] if json_ else render(found))
+
+
+@app.command()
+def whatif(
+    run: RunArgument,
+    set_: Annotated[
+        list[str],
+        typer.Option("--set", metavar="STEP.SIGNAL=LOW:HIGH", help="A new range; either end may be left out; `off`."),
+    ],
+    json_: JsonOption = False,
+) -> None:
+    """What other thresholds would keep, from the ledger: nothing is run again.
+
+    Example: gristmill whatif runs/web --set gopher.words=200: --set language.score=0.8:
+    """
+    from pipeline.whatif import render, whatif
+
+    result = whatif(run, set_)
+    out(result.to_dict() if json_ else render(result))
+
+
+@app.command()
+def report(
+    run: RunArgument,
+    out_: Annotated[Path | None, typer.Option("--out", help="Where to write; RUN/report.html if not given.")] = None,
+) -> None:
+    """Write a page with the funnel, histograms of every signal and samples; it opens without a server.
+
+    Example: gristmill report runs/web
+    """
+    from pipeline.report import write_report
+    from pipeline.write import write_text
+
+    path = out_ or run / "report.html"
+    write_text(path, write_report(run))
+    print(path)
+
+
+@app.command()
+def filters(
+    name: Annotated[str | None, typer.Argument(help="One step, with its signals, ranges and settings.")] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Every step that a config can use; with a name, its signals, ranges and sources.
+
+    Example: gristmill filters gopher
+    """
+    from pipeline.catalogue import catalogue, render
+
+    found = catalogue(name)
+    out([entry.to_dict() for entry in found] if json_ else render(found, detail=name is not None))
+
+
+@app.command()
+def demo(
+    out_: Annotated[Path, typer.Option("--out", help="Where everything goes.")] = Path("runs/demo"),
+    workers: Annotated[int | None, typer.Option(min=1, help="Workers; one a core if not given.")] = None,
+    seconds: Annotated[int, typer.Option(min=10, help="How long the model trains.")] = 120,
+) -> None:
+    """The whole way on a corpus made from your own Python installation: curate it, train a small model, infill code.
+
+    Example: gristmill demo
+    """
+    from pipeline.demo import demo as run_demo
+
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    run_demo(out_, workers, seconds, Console(stderr=True), training.cli)
+
+
+@app.command()
+def doctor(json_: JsonOption = False) -> None:
+    """Check this installation: Python, packages, models, disk, memory, Ray, GPU, shadowed packages.
+
+    Example: gristmill doctor
+    """
+    from pipeline.doctor import checks, render
+
+    found = checks()
+    out([check.to_dict() for check in found] if json_ else render(found))
+    if any(check.state == "fail" for check in found):
+        raise typer.Exit(1)
+
+
+@assets_app.command("fetch")
+def assets_fetch() -> None:
+    """Fetch models and lists into the cache, so that workers never need the network.
+
+    Example: gristmill assets fetch
+    """
+    from filters.assets import fetch_all
+
+    for name, path in fetch_all().items():
+        print(f"{name}\t{path}")
+
+
+training.cli.register(app)
+
+if __name__ == "__main__":
+    main()

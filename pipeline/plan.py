@@ -1,0 +1,338 @@
+"""Config -> tasks, each with a fingerprint; what is done, stale or missing. Looks at files, changes nothing.
+
+A task's fingerprint covers its settings, its input and the fingerprints of the tasks before it, never the number of
+workers or the time. A receipt with the same fingerprint and its outputs in place means that the task is done.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+
+from pipeline.config import CurateConfig, Source
+from pipeline.configfile import Problem, nearest
+from pipeline.readers import reader_for
+from pipeline.readers.base import Split
+from pipeline.steps import Stages, Steps, concerning, describe
+
+FORMAT = 1
+"""Raised when the layout of a run changes, so that older runs are redone."""
+
+STAGES = ("read", "judge", "bands", "clusters", "shard")
+
+Receipt = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file of a source. `name` is its path below the part of the pattern that has no wildcards: it goes into ids
+    and origins, so that a run can be repeated where the data lies elsewhere."""
+
+    name: str
+    path: str
+    size: int
+    stamp: str
+    """Changes when the file does: time of modification, or the store's own tag."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A piece of work that one worker does alone: small and plain, since it crosses process borders."""
+
+    id: str
+    stage: str
+    source: str | None
+    fingerprint: str
+    payload: dict[str, Any] = field(repr=False, compare=False)
+
+
+def fingerprint(*parts: Any) -> str:
+    """A hash of JSON-able values."""
+    text = json.dumps([FORMAT, *parts], sort_keys=True, ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The tasks of a run. Later stages follow from the receipts of earlier ones."""
+
+    config: CurateConfig
+    stages: Stages
+    inputs: Mapping[str, tuple[InputFile, ...]]
+    splits: Mapping[str, tuple[tuple[tuple[InputFile, Split], ...], ...]]
+    """By source: the splits of each read task."""
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of all input files."""
+        return sum(file.size for files in self.inputs.values() for file in files)
+
+    def tasks(self, stage: str, receipts: Mapping[str, Receipt]) -> list[Task]:
+        """The tasks of a stage, given the receipts of the stages before it."""
+        match stage:
+            case "read":
+                return list(self._read_tasks())
+            case "judge":
+                return list(self._judge_tasks(receipts))
+            case "bands":
+                return list(self._band_tasks(receipts))
+            case "clusters":
+                return list(self._cluster_tasks(receipts))
+            case _:
+                return list(self._shard_tasks(receipts))
+
+    def _read_tasks(self) -> Iterator[Task]:
+        index = 0
+        everything = identity(self.stages.read)  # parts have a column for each signal of the stage
+        dedup = None if self.stages.judge else identity(self.stages.dedup)
+        for name, source in self.config.sources.items():
+            steps = [everything, list(self._concerning(name, self.stages.read))]
+            reader = {"version": source.reader.version, **source.reader.model_dump(mode="json")}
+            for number, splits in enumerate(self.splits[name]):
+                where = [(file.name, file.size, file.stamp, split.start, split.end) for file, split in splits]
+                limits = [self.config.measure, self.config.limit, self.config.batch_bytes, self.config.batch_records]
+                yield Task(
+                    id=f"read-{name}-{number:05d}",
+                    stage="read",
+                    source=name,
+                    fingerprint=fingerprint("read", name, index, where, reader, steps, dedup, limits),
+                    payload={
+                        "index": index,
+                        "splits": [[file.name, split.path, split.start, split.end] for file, split in splits],
+                        "bytes": sum(split.end - split.start for _, split in splits),
+                    },
+                )
+                index += 1
+
+    def _concerning(self, source: str | None, steps: Steps) -> Steps:
+        return concerning(source, steps, self.config.only)
+
+    def judged(self) -> str:
+        """The stage whose parts go into deduplication and shards."""
+        return "judge" if self.stages.judge else "read"
+
+    def _judge_tasks(self, receipts: Mapping[str, Receipt]) -> Iterator[Task]:
+        if not self.stages.judge:
+            return
+        steps = [identity(self.stages.judge), identity(self.stages.dedup), self.config.batch_records]
+        steps.append({name: list(self._concerning(name, self.stages.judge)) for name in self.config.sources})
+        for task in self._read_tasks():
+            receipt = receipts[task.id]
+            yield Task(
+                id=task.id.replace("read-", "judge-", 1),
+                stage="judge",
+                source=task.source,
+                fingerprint=fingerprint("judge", receipt["fingerprint"], steps),
+                payload={"part": task.id, "bytes": receipt["counts"]["kept_bytes"]},
+            )
+
+    def _judged_receipts(self, receipts: Mapping[str, Receipt]) -> list[Receipt]:
+        stage = self.judged()
+        return [receipts[task.id.replace("read-", f"{stage}-", 1)] for task in self._read_tasks()]
+
+    def _band_tasks(self, receipts: Mapping[str, Receipt]) -> Iterator[Task]:
+        from pipeline.dedup.bands import partitions
+
+        judged = self._judged_receipts(receipts)
+        for step in self.stages.dedup.values():
+            total = sum(receipt["counts"]["kept"] for receipt in judged)
+            base = fingerprint([receipt["fingerprint"] for receipt in judged])
+            parts = [receipt["task"] for receipt in judged if receipt["counts"]["kept"]]
+            for band in range(step.bands):
+                for number, (low, high) in enumerate(partitions(total)):
+                    yield Task(
+                        id=f"bands-{band:02d}-{number:03d}",
+                        stage="bands",
+                        source=None,
+                        fingerprint=fingerprint("bands", base, band, low, high),
+                        payload={"parts": parts, "band": band, "low": low, "high": high, "bytes": 8 * total},
+                    )
+
+    def _cluster_tasks(self, receipts: Mapping[str, Receipt]) -> Iterator[Task]:
+        bands = list(self._band_tasks(receipts))
+        if bands:
+            yield Task(
+                id="clusters",
+                stage="clusters",
+                source=None,
+                fingerprint=fingerprint("clusters", [receipts[task.id]["fingerprint"] for task in bands]),
+                payload={"parts": [task.id for task in bands], "bytes": 0},
+            )
+
+    def _shard_tasks(self, receipts: Mapping[str, Receipt]) -> Iterator[Task]:
+        clusters = receipts["clusters"]["fingerprint"] if self.stages.dedup else None
+        everything = identity(self.config.steps)  # the ledger has a column for each signal of the run
+        for name in self.config.sources:
+            steps = list(self._concerning(name, self.stages.finish))
+            judged = [receipt for receipt in self._judged_receipts(receipts) if receipt["source"] == name]
+            for number, members in enumerate(_packed(judged, self.config.shard_bytes)):
+                bases = [receipt["fingerprint"] for receipt in members]
+                yield Task(
+                    id=f"shard-{name}-{number:05d}",
+                    stage="shard",
+                    source=name,
+                    fingerprint=fingerprint("shard", name, bases, clusters, steps, everything),
+                    payload={
+                        "number": number,
+                        "parts": [receipt["task"] for receipt in members],
+                        "bytes": sum(receipt["counts"]["kept_bytes"] for receipt in members),
+                    },
+                )
+
+
+def identity(steps: Steps | Mapping[str, Any]) -> list[Any]:
+    """What decides the results of steps: their settings, the version of their code, the models and lists they use."""
+    return [
+        [describe(name, step)["use"], name, step.model_dump(mode="json"), step.version, dict(step.identity())]
+        for name, step in steps.items()
+    ]
+
+
+def _packed(receipts: Sequence[Receipt], limit: int) -> Iterator[list[Receipt]]:
+    """Consecutive parts, as many as give one shard of about `limit` bytes of text."""
+    members: list[Receipt] = []
+    size = 0
+    for receipt in receipts:
+        if members and size + receipt["counts"]["kept_bytes"] > limit:
+            yield members
+            members, size = [], 0
+        members.append(receipt)
+        size += receipt["counts"]["kept_bytes"]
+    if members:
+        yield members
+
+
+def make_plan(config: CurateConfig) -> Plan:
+    """Find the input files and split them; raises ConfigError naming every source whose files are not there."""
+    inputs: dict[str, tuple[InputFile, ...]] = {}
+    splits: dict[str, tuple[tuple[tuple[InputFile, Split], ...], ...]] = {}
+    problems: list[Problem] = []
+    for name, source in config.sources.items():
+        files, wrong = _find(name, source)
+        problems += wrong
+        pieces: list[tuple[InputFile, Split]] = []
+        for file in files:
+            try:
+                pieces += [(file, split) for split in source.reader.splits(file.size, file.path, config.split_bytes)]
+            except (ValueError, OSError) as error:
+                problems.append(Problem(("sources", name, "paths"), f"{file.path}: {error}"))
+        inputs[name] = tuple(files)
+        if config.limit is not None:
+            splits[name] = (tuple(pieces),) if pieces else ()
+        else:
+            splits[name] = tuple(tuple(group) for group in _grouped(pieces, config.split_bytes))
+    if problems:
+        raise config.file.error(problems)
+    return Plan(config, Stages.of(config.steps), inputs, splits)
+
+
+def _grouped(pieces: Sequence[tuple[InputFile, Split]], limit: int) -> Iterator[list[tuple[InputFile, Split]]]:
+    """Consecutive small splits together, so that a thousand small files are not a thousand tasks."""
+    group: list[tuple[InputFile, Split]] = []
+    size = 0
+    for file, split in pieces:
+        length = split.end - split.start
+        if group and size + length > limit:
+            yield group
+            group, size = [], 0
+        group.append((file, split))
+        size += length
+    if group:
+        yield group
+
+
+def _find(name: str, source: Source) -> tuple[list[InputFile], list[Problem]]:
+    """The files that a source's paths name, in the order of the paths and by name within a pattern."""
+    files: dict[str, InputFile] = {}
+    problems: list[Problem] = []
+    for i, pattern in enumerate(source.paths):
+        place = ("sources", name, "paths", i)
+        filesystem, stripped = fsspec.core.url_to_fs(pattern)
+        try:
+            if filesystem.isdir(stripped):
+                base = stripped
+                found = [path for path in filesystem.find(stripped) if reader_for(path) == source.reader.use]
+            else:
+                base = _fixed_part(stripped)
+                found = filesystem.glob(stripped) if _has_wildcard(stripped) else [stripped]
+                found = [path for path in found if not filesystem.isdir(path)]
+            infos = {path: filesystem.info(path) for path in sorted(found)}
+        except FileNotFoundError:
+            near = _neighbours(filesystem, stripped)
+            hint = (
+                f"; {nearest(PurePosixPath(stripped).name, near)}"
+                if near
+                else "; its folder does not exist or is empty"
+            )
+            problems.append(Problem(place, f"source '{name}': no file {pattern}{hint}"))
+            continue
+        except OSError as error:
+            problems.append(Problem(place, f"source '{name}': {pattern}: {error}"))
+            continue
+        if not infos:
+            problems.append(Problem(place, f"source '{name}': no file matches {pattern}"))
+        for path, info in infos.items():
+            local = "file" in (
+                filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
+            )
+            full = str(Path(path).absolute()) if local else filesystem.unstrip_protocol(path)
+            relative = path.removeprefix(base).lstrip("/") or PurePosixPath(path).name
+            stamp = info.get("ETag") or info.get("mtime_ns") or info.get("mtime") or info.get("LastModified") or ""
+            files.setdefault(full, InputFile(relative, full, int(info["size"] or 0), str(stamp)))
+    names = [file.name for file in files.values()]
+    if len(set(names)) < len(names):  # two folders with equal names inside: only the full path tells them apart
+        return [InputFile(file.path, file.path, file.size, file.stamp) for file in files.values()], problems
+    return list(files.values()), problems
+
+
+def _has_wildcard(path: str) -> bool:
+    return any(character in path for character in "*?[")
+
+
+def _fixed_part(path: str) -> str:
+    """The folders before the first wildcard, or the folder of a plain path."""
+    folders = []
+    for part in path.split("/")[:-1]:
+        if _has_wildcard(part):
+            break
+        folders.append(part)
+    return "/".join(folders)
+
+
+def _neighbours(filesystem: Any, path: str) -> list[str]:
+    try:
+        return [PurePosixPath(entry).name for entry in filesystem.ls(str(PurePosixPath(path).parent), detail=False)]
+    except OSError:
+        return []
+
+
+class Receipts:
+    """The receipts of a run folder: a task is done if its receipt has its fingerprint and every output is in place."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+
+    def read(self, task: str) -> Receipt | None:
+        """A receipt as it lies there, whatever its fingerprint."""
+        try:
+            receipt: Receipt = json.loads((self.run / "receipts" / f"{task}.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return receipt
+
+    def state(self, task: Task) -> tuple[str, Receipt | None]:
+        """`done` with the receipt, `stale` (settings or input changed, or outputs are gone), or `missing`."""
+        receipt = self.read(task.id)
+        if receipt is None:
+            return "missing", None
+        if receipt["fingerprint"] != task.fingerprint:
+            return "stale", None
+        for relative, size in receipt["sizes"].items():
+            path = self.run / relative
+            if not path.is_file() or path.stat().st_size != size:
+                return "stale", None
+        return "done", receipt
