@@ -1,0 +1,77 @@
+"""The quality rules of Gopher: length, symbols, bullet points, stop words."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import polars as pl
+
+from filters.base import Filter, Range
+from filters.words import Batch, Numbers, count, ratio, signal
+
+ENGLISH_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
+
+
+class Gopher(Filter):
+    """Quality rules of MassiveText (Rae et al. 2021, "Scaling Language Models", appendix A.1.1).
+
+    Signals:
+        words: tokens that are not only punctuation.
+        mean_word_length: their mean length, in characters.
+        hash_ratio, ellipsis_ratio: `#` and `...` or `…`, each divided by the number of tokens.
+        bullet_lines, ellipsis_lines: share of lines that begin with `•` or `-`; that end with an ellipsis.
+        alpha_words: share of tokens with a letter. Punctuation marks are tokens, as in datatrove's form of the rule.
+        stop_words: how many of the stop words occur, capitals and small letters apart.
+    """
+
+    stop_words: tuple[str, ...] = ENGLISH_STOP_WORDS
+
+    defaults: ClassVar[Mapping[str, Range]] = {
+        "words": (50, 100_000),
+        "mean_word_length": (3, 10),
+        "hash_ratio": (None, 0.1),
+        "ellipsis_ratio": (None, 0.1),
+        "bullet_lines": (None, 0.9),
+        "ellipsis_lines": (None, 0.3),
+        "alpha_words": (0.8, None),
+        "stop_words": (2, None),
+    }
+
+    def signals(self) -> Mapping[str, pl.Expr]:
+        return {
+            "words": count(_words),
+            "mean_word_length": signal(_mean_word_length),
+            "hash_ratio": signal(_hash_ratio),
+            "ellipsis_ratio": signal(_ellipsis_ratio),
+            "bullet_lines": signal(_bullet_lines),
+            "ellipsis_lines": signal(_ellipsis_lines),
+            "alpha_words": signal(_alpha_words),
+            "stop_words": count(lambda batch: batch.distinct(self.stop_words)),
+        }
+
+
+def _words(batch: Batch) -> Numbers:
+    return batch.counts["words"]
+
+
+def _mean_word_length(batch: Batch) -> Numbers:
+    return ratio(batch.counts["word_chars"], batch.counts["words"])
+
+
+def _hash_ratio(batch: Batch) -> Numbers:
+    return ratio(batch.lines()["hashes"], batch.counts["tokens"])
+
+
+def _ellipsis_ratio(batch: Batch) -> Numbers:
+    return ratio(batch.lines()["ellipses"], batch.counts["tokens"])
+
+
+def _bullet_lines(batch: Batch) -> Numbers:
+    return ratio(batch.lines()["bullet_lines"], batch.lines()["lines"])
+
+
+def _ellipsis_lines(batch: Batch) -> Numbers:
+    return ratio(batch.lines()["ellipsis_lines"], batch.lines()["lines"])
+
+
+def _alpha_words(batch: Batch) -> Numbers:
+    return ratio(batch.counts["alpha_words"], batch.counts["tokens"])

@@ -1,0 +1,182 @@
+"""The measurement of a batch of texts that all filters of words and lines share: each batch is tokenised once.
+
+    measure(pl.Series(["Two words."])).counts["tokens"]  # array([3])
+
+Filters build their expressions with `signal`. Polars calls each expression on its own with the same column, so the
+measurement of the last column is remembered.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from threading import RLock
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.int64] | NDArray[np.float64]
+
+ABBREVIATIONS = (
+    "Adm. Ak. Ala. Apr. Ariz. Ark. Aug. Bros. Calif. Co. Colo. Conn. Corp. Dec. Del. Dr. Feb. Fla. Ga. Gen. Gov. Ia. "
+    "Id. Ill. Inc. Ind. Jan. Jr. Jul. Jun. Kan. Kans. Ky. La. Ltd. Mar. Mass. Md. Messrs. Mich. Minn. Miss. Mo. Mont. "
+    "Mr. Mrs. Ms. Mt. Neb. Nebr. Nev. Nov. Oct. Okla. Ore. Pa. Ph.D. Prof. Rep. Rev. Sen. Sep. Sept. St. Tenn. Va. "
+    "Wash. Wis. co. a.m. p.m. e.g. i.e. E.g. I.e. E.G. I.E. v.s. vs. "
+    "a. b. c. d. e. f. g. h. i. j. k. l. m. n. o. p. q. r. s. t. u. v. w. x. y. z. ä. ö. ü."
+).split()
+"""English words whose full stop belongs to them, so that it is no token and ends no sentence."""
+
+UNITS = (
+    "km km² km³ m m² m³ dm dm² dm³ cm cm² cm³ mm mm² mm³ ha µm nm yd in ft kg g mg µg t lb oz kmh mph hPa Pa mbar mb "
+    "MB kb KB gb GB tb TB T G M K am pm км м дм см мм нм кг г мг кПа Па мбар Кб КБ кб Мб МБ мб Гб ГБ гб Тб ТБ тб"
+).split()
+"""Units of measure that are tokens of their own right after a number."""
+
+
+class Batch:
+    """Documents of one column as a UTF-8 buffer, with what has been measured of them so far.
+
+    A null counts as an empty text here; `signal` gives null for it.
+    """
+
+    def __init__(self, text: pl.Series) -> None:
+        self.data, self.offsets = _buffers(text)
+        self._lines: dict[int, NDArray[np.int64]] = {}
+
+    @cached_property
+    def _tokenised(self) -> tuple[NDArray[Any], ...]:
+        from filters import characters, tokens
+
+        whole, units = hashes(ABBREVIATIONS), hashes(UNITS)
+        answer: tuple[NDArray[Any], ...] = tokens.tokenise(
+            self.data, self.offsets, characters.table(), np.sort(whole), np.sort(units)
+        )
+        return answer
+
+    @property
+    def hashes(self) -> NDArray[np.uint64]:
+        """64-bit hashes of all tokens of all documents, in order; equal tokens have equal hashes on every machine."""
+        return self._tokenised[0]
+
+    @property
+    def lengths(self) -> NDArray[np.uint32]:
+        """Lengths of all tokens, in characters."""
+        return self._tokenised[1]
+
+    @property
+    def starts(self) -> NDArray[np.uint32]:
+        """Where each token starts in its document, in characters."""
+        return self._tokenised[2]
+
+    @property
+    def bounds(self) -> NDArray[np.int64]:
+        """Shape [documents + 1]: the tokens of document d are `bounds[d]:bounds[d + 1]`."""
+        return self._tokenised[3]
+
+    @property
+    def counts(self) -> Mapping[str, NDArray[np.int64]]:
+        """`chars`, `tokens`, `words`, `word_chars`, `alpha_words`, `sentences` of each document."""
+        from filters.tokens import COUNTS
+
+        return dict(zip(COUNTS, self._tokenised[4].T, strict=True))
+
+    def lines(self, short: int = 30) -> Mapping[str, NDArray[np.int64]]:
+        """Counts about the lines and paragraphs of each document, as named in `filters.kernels.LINE_COUNTS`.
+
+        Args:
+            short: the most characters that a short line has.
+        """
+        from filters import characters, kernels
+
+        if short not in self._lines:
+            self._lines[short] = kernels.lines(self.data, self.offsets, characters.table(), short)
+        return dict(zip(kernels.LINE_COUNTS, self._lines[short].T, strict=True))
+
+    @cached_property
+    def repeated(self) -> NDArray[np.int64]:
+        """Shape [documents, 9]: characters of the top 2- to 4-grams, then of duplicate 5- to 10-grams."""
+        from filters import kernels
+
+        answer: NDArray[np.int64] = kernels.repeated_ngrams(self.hashes, self.lengths, self.bounds)
+        return answer
+
+    def distinct(self, listed: tuple[str, ...]) -> NDArray[np.int64]:
+        """Number of different tokens of a list that each document has."""
+        from filters import kernels
+
+        answer: NDArray[np.int64] = kernels.distinct_listed(self.hashes, self.bounds, hashes(tuple(set(listed))))
+        return answer
+
+
+def hashes(tokens: tuple[str, ...] | list[str]) -> NDArray[np.uint64]:
+    """Return the hash that each string has when it stands in a text as one token."""
+    from filters.tokens import hash_points
+
+    return np.array([hash_points(np.array([ord(c) for c in token], np.uint32)) for token in tokens], np.uint64)
+
+
+def split(text: str) -> list[str]:
+    """Return the tokens of one text: words, and punctuation marks each for itself."""
+    batch = Batch(pl.Series([text]))
+    return [text[start : start + length] for start, length in zip(batch.starts, batch.lengths, strict=True)]
+
+
+def ratio(part: Numbers, whole: Numbers) -> NDArray[np.float64]:
+    """Return `part / whole`, and 0 where the whole is 0: nothing repeats in a text without lines."""
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole != 0)
+
+
+def _buffers(text: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    array = text.fill_null("").rechunk().to_arrow()  # large_string: 64-bit offsets into one buffer
+    _, offsets, data = array.buffers()
+    bounds = np.frombuffer(offsets, np.int64, len(array) + 1, array.offset * 8) if offsets else np.zeros(1, np.int64)
+    return np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8), bounds
+
+
+_lock = RLock()
+_last: tuple[list[Any], Batch] | None = None
+
+
+def measure(text: pl.Series) -> Batch:
+    """Return the measurement of a column of text; that of the last column is remembered.
+
+    A column is known again by the addresses of its Arrow buffers. That is sound because Arrow buffers never change, and
+    because the remembered column keeps its buffers alive, so no other column can be given their addresses. An engine
+    that copies the column between expressions makes the addresses differ; then the texts themselves are compared, which
+    costs a hundredth of measuring them.
+    """
+    global _last
+    newest = pl.CompatLevel.newest()
+    chunks = [chunk.to_arrow(compat_level=newest) for chunk in text.get_chunks()]
+    with _lock:
+        if _last is None or not _same(_last[0], chunks):
+            _last = None  # the old batch goes before the new one is made
+            _last = chunks, Batch(text)
+        return _last[1]
+
+
+def _same(known: list[Any], chunks: list[Any]) -> bool:
+    if len(known) != len(chunks) or any(len(a) != len(b) for a, b in zip(known, chunks, strict=True)):
+        return False
+    return all(_addresses(a) == _addresses(b) or a.equals(b) for a, b in zip(known, chunks, strict=True))
+
+
+def _addresses(array: Any) -> tuple[Any, ...]:
+    return array.offset, *((buffer.address, buffer.size) if buffer else None for buffer in array.buffers())
+
+
+def signal(compute: Callable[[Batch], Numbers], dtype: type[pl.DataType] = pl.Float64) -> pl.Expr:
+    """Return an expression over the column `text`: a number for each document, null where the text is null."""
+
+    def evaluate(text: pl.Series) -> pl.Series:
+        with _lock:  # polars may evaluate expressions in several threads: one measures, the others wait for it
+            values = np.ascontiguousarray(compute(measure(text)))
+        column = pl.Series(text.name, values, dtype)
+        return column.set(text.is_null(), None) if text.null_count() else column
+
+    return pl.col("text").map_batches(evaluate, return_dtype=dtype)
+
+
+def count(compute: Callable[[Batch], Numbers]) -> pl.Expr:
+    """Return a signal that is a whole number."""
+    return signal(compute, pl.Int64)
