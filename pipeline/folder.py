@@ -1,0 +1,194 @@
+"""A run folder read lazily: its steps, receipts, ledger and files; nothing here changes it.
+
+Everything that explains a run (`stats`, `inspect`, `whatif`, the card, the report) goes through this one door. Ledger
+rows stay on disk: queries give aggregates through polars' streaming engine, so memory does not grow with the run.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from filters.base import Range
+from pipeline.escape import line
+from pipeline.schema import LEDGER
+
+READ = -1
+"""The place, before all steps, of what readers drop or cannot read."""
+
+BYTES_PER_TOKEN = 4
+"""UTF-8 bytes of a token, about; what estimates of tokens divide by."""
+
+
+class RunError(Exception):
+    """What a user asked of a run that the run cannot give; `str()` is ready to print."""
+
+
+@dataclass(frozen=True)
+class RunStep:
+    """One step of a finished run as run.json states it."""
+
+    name: str
+    kind: str
+    use: str
+    gate: bool
+    group: int
+    keep: Mapping[str, Range]
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of an error about an unknown word: the nearest known one, then all that there are."""
+    known = list(known)
+    near = get_close_matches(word, known, n=1)
+    hint = f"; did you mean '{line(near[0])}'?" if near else ""
+    return f"{hint} (there are: {', '.join(map(line, known)) or 'none'})"
+
+
+def tokens(num_bytes: int) -> int:
+    """Tokens that so many bytes of UTF-8 make, about: four bytes each."""
+    return round(num_bytes / BYTES_PER_TOKEN)
+
+
+class RunFolder:
+    """A finished or partly finished run. Raises RunError where `path` is none or cannot be read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.meta = self._json(self.path / "run.json")
+        steps = self.meta.get("steps", [])
+        try:
+            self.steps = tuple(_step(entry) for entry in steps)
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{self.path / 'run.json'}: its steps cannot be read ({error!r})") from error
+        self._places = {step.name: place for place, step in enumerate(self.steps)}
+
+    def _json(self, path: Path) -> dict[str, Any]:
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise RunError(f"{self.path}: not a run: it has no {path.relative_to(self.path)}") from error
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path}: cannot be read ({error})") from error
+        if not isinstance(value, dict):
+            raise RunError(f"{path}: expected an object, found {type(value).__name__}")
+        return value
+
+    def setting(self, name: str) -> Any:
+        """A top-level setting of the run, or else of its config; None where neither has it."""
+        config = self.meta.get("config")
+        return self.meta.get(name, config.get(name) if isinstance(config, Mapping) else None)
+
+    @cached_property
+    def source_settings(self) -> dict[str, dict[str, Any]]:
+        """The settings of each source by its name, in the order of the config."""
+        sources = self.setting("sources") or {}
+        if isinstance(sources, Mapping):
+            return {name: dict(facts) if isinstance(facts, Mapping) else {} for name, facts in sources.items()}
+        named = [(entry["name"], dict(entry)) if isinstance(entry, Mapping) else (str(entry), {}) for entry in sources]
+        return dict(named)
+
+    @cached_property
+    def sources(self) -> list[str]:
+        """Names of all sources: those of the config in its order, then any others that the folder holds."""
+        names = dict.fromkeys(self.source_settings)
+        for kind in ("ledger", "shards", "quarantine", "dropped"):
+            root = self.path / kind
+            names |= dict.fromkeys(
+                sorted(entry.name for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else ()
+            )
+        return list(names)
+
+    def files(self, kind: str, source: str | None = None) -> list[Path]:
+        """The Parquet files of `ledger`, `shards`, `dropped` or `quarantine`, sources in order, then by name."""
+        names = self.sources if source is None else [source]
+        return [path for name in names for path in sorted((self.path / kind / name).glob("*.parquet"))]
+
+    def scan(self, kind: str, source: str | None = None) -> pl.LazyFrame | None:
+        """All rows of a kind of file, or None where there is no file; files may differ in their signal columns."""
+        groups: list[tuple[pa.Schema, list[Path]]] = []
+        for path in self.files(kind, source):
+            _, schema = footer(path)
+            for known, members in groups:
+                if known.equals(schema):
+                    members.append(path)
+                    break
+            else:
+                groups.append((schema, [path]))
+        if not groups:
+            return None
+        frames = [pl.scan_parquet(members, glob=False, hive_partitioning=False) for _, members in groups]
+        return frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
+
+    def ledger(self) -> pl.LazyFrame:
+        """One row a record; raises RunError where the run has not got that far."""
+        frame = self.scan("ledger")
+        if frame is None:
+            raise RunError(f"{self.path}: no ledger yet: the run has not finished judging; run the same command again")
+        return frame
+
+    @cached_property
+    def signals(self) -> dict[str, pl.DataType]:
+        """Columns `<step>.<signal>` of the ledger with their types: in the order of the steps, then as measured."""
+        frame = self.scan("ledger")
+        schema = frame.collect_schema() if frame is not None else pl.Schema()
+        found = [name for name in schema if name not in LEDGER.names]
+        found.sort(key=lambda name: self._places.get(self.owner(name) or "", len(self.steps)))
+        return {name: schema[name] for name in found}
+
+    def ranges(self) -> dict[str, Range]:
+        """The range of each signal column that has one, in the order in which they are tried."""
+        return {f"{step.name}.{signal}": ends for step in self.steps for signal, ends in step.keep.items()}
+
+    def owner(self, column: str) -> str | None:
+        """The step that measured a signal; names of steps may hold dots, so the longest that fits."""
+        fitting = [step.name for step in self.steps if column.startswith(f"{step.name}.")]
+        return max(fitting, key=len, default=None)
+
+    def receipts(self) -> Iterator[dict[str, Any]]:
+        """The receipts of all finished tasks, by name of task."""
+        for path in sorted((self.path / "receipts").glob("*.json")):
+            yield self._json(path)
+
+    def place(self, reason: str) -> int | None:
+        """Where in the steps a reason strikes: READ for readers, None where no step of the run gives such a reason."""
+        if reason.startswith("read.") or reason == "read":
+            return READ
+        owner = reason if reason in self._places else self.owner(reason)
+        if owner is not None:
+            return self._places[owner]
+        head, _, tail = reason.partition(".")
+        places = [
+            (place, step)
+            for place, step in enumerate(self.steps)
+            if (head == "dedup" and step.kind == "dedup") or (step.kind != "filter" and step.use == head)
+        ]
+        exact = [place for place, step in places if tail in (step.name, step.use)]
+        return next(iter(exact or [place for place, _ in places]), None)
+
+
+def footer(path: Path) -> tuple[int, pa.Schema]:
+    """The number of rows and the schema of a Parquet file; RunError names a file that is not whole."""
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.metadata.num_rows, file.schema_arrow.remove_metadata()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RunError(f"{path}: not a whole Parquet file ({line(str(error))})") from error
+
+
+def _step(entry: Mapping[str, Any]) -> RunStep:
+    ranges = {str(name): (low, high) for name, (low, high) in (entry.get("keep") or {}).items()}
+    return RunStep(
+        name=str(entry["name"]),
+        kind=str(entry["kind"]),
+        use=str(entry.get("use", entry["name"])),
+        gate=bool(entry.get("gate", False)),
+        group=int(entry.get("group", 0) or 0),
+        keep=ranges,
+    )

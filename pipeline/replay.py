@@ -1,0 +1,186 @@
+"""The verdicts of a run worked out again from its ledger under other ranges: expressions over ledger rows, no text.
+
+A row's fate is where it is struck first: by a fixed event (it could not be read or handled), by a range, by a step
+that never measured it, or by deduplication. Where an earlier verdict kept a step from measuring, the outcome is
+`unmeasured`, never a guess. Two things make deduplication an estimate where verdicts change: a document that newly
+passes the filters was never compared with others, and a dropped one may have been the only link between two halves of
+a cluster. The heir of a cluster whose survivor goes is its smallest ordinal that still passes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from filters.base import Range
+from pipeline.folder import READ, RunFolder
+from pipeline.judge import outside
+
+_NEVER = 1 << 14
+"""A place after all steps: where what reaches the shards is struck."""
+
+UNMEASURED = "unmeasured"
+
+
+@dataclass(frozen=True)
+class Fate:
+    """Where the rows of one (outcome, reason) went: `was_kept` tells those that the run itself had kept."""
+
+    source: str
+    outcome: str
+    reason: str
+    was_kept: bool
+    rows: int
+    chars: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The same steps under other ranges; `off` names deduplication steps that are left out."""
+
+    run: RunFolder
+    ranges: Mapping[str, Range]
+    off: frozenset[str] = frozenset()
+
+    def fates(self) -> list[Fate]:
+        """All rows of the ledger, counted by source, outcome, reason and whether they had been kept."""
+        rows = self._struck()
+        heirs = self._heirs(rows)
+        heir = pl.col("heir").fill_null(False) if heirs is not None else pl.lit(False)
+        if heirs is not None:
+            rows = rows.join(heirs, on="ordinal", how="left")
+        outcome, why = self._fate(heir)
+        frame = (
+            rows.group_by("source", outcome.alias("outcome"), why.alias("why"), was_kept=pl.col("verdict") == "kept")
+            .agg(pl.len().alias("rows"), pl.col("chars").sum(), pl.col("bytes").sum())
+            .sort("source", "outcome", "why", "was_kept")
+            .collect(engine="streaming")
+        )
+        return [Fate(*row) for row in frame.iter_rows()]
+
+    def _struck(self) -> pl.LazyFrame:
+        """Ledger rows with the places (numbers of steps) at which each kind of thing strikes them first.
+
+        `old`: where the run itself struck; `fixed`: the same if no range can change it; `by`: the number of the first
+        broken range, and `broken`: its step; `unmeasured`: the first step that still has to see the row; `_NEVER`
+        where nothing does.
+        """
+        reasons = self._reasons()
+        decided = [reason for reason in reasons if reason in self.run.ranges() or self._is_dedup(reasons[reason])]
+        old = pl.col("reason").replace_strict(reasons, default=_NEVER, return_dtype=pl.Int16)
+        fixed = (pl.col("verdict") == "quarantined") | ~pl.col("reason").is_in(decided)
+        tried = [
+            pl.when(outside(pl.col(column), ends)).then(pl.lit(number, dtype=pl.Int16))
+            for number, (column, ends) in enumerate(self.ranges.items())
+            if column in self.run.signals
+        ]
+        places = {number: self._place(column) for number, column in enumerate(self.ranges)}
+        return (
+            self.run.ledger()
+            .with_columns(
+                old=pl.when(pl.col("verdict") == "kept").then(pl.lit(_NEVER, dtype=pl.Int16)).otherwise(old),
+                by=pl.coalesce([*tried, pl.lit(None, dtype=pl.Int16)]),
+            )
+            .with_columns(
+                fixed=pl.when((pl.col("old") < _NEVER) & fixed).then("old").otherwise(_NEVER),
+                broken=pl.col("by").replace_strict(places, default=_NEVER, return_dtype=pl.Int16),
+                unmeasured=self._unmeasured(),
+            )
+            .with_columns(first=pl.min_horizontal("fixed", "broken", "unmeasured"))
+        )
+
+    def _heirs(self, rows: pl.LazyFrame) -> pl.LazyFrame | None:
+        """Ordinals of the documents that stand for a cluster whose survivor no longer gets to deduplication."""
+        barrier = self._barrier()
+        if barrier is None:
+            return None
+        here = pl.col("first") > barrier
+        gone = rows.filter(pl.col("cluster") == pl.col("ordinal"), ~here).select("cluster")
+        losers = rows.filter(pl.col("old") == barrier, here, pl.col("cluster").is_not_null())
+        heirs = losers.join(gone, on="cluster", how="semi").group_by("cluster").agg(pl.col("ordinal").min())
+        return heirs.select("ordinal", heir=pl.lit(True))
+
+    def _fate(self, heir: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+        """Outcome and reason of a row: what strikes first, and deduplication where that comes earlier."""
+        barrier = self._barrier()
+        first = pl.col("first")
+        loses = pl.lit(False) if barrier is None else (pl.col("old") == barrier) & (first > barrier) & ~heir
+        names = dict(enumerate(step.name for step in self.run.steps))
+        columns = dict(enumerate(self.ranges))
+        outcome = (
+            pl.when(loses | ((first == pl.col("fixed")) & (first < _NEVER)))
+            .then("verdict")
+            .when(first == _NEVER)
+            .then(pl.lit("kept"))
+            .when(first == pl.col("broken"))
+            .then(pl.lit("dropped"))
+            .otherwise(pl.lit(UNMEASURED))
+        )
+        why = (
+            pl.when(loses | ((first == pl.col("fixed")) & (first < _NEVER)))
+            .then("reason")
+            .when(first == _NEVER)
+            .then(pl.lit(""))
+            .when(first == pl.col("broken"))
+            .then(pl.col("by").replace_strict(columns, default=None, return_dtype=pl.String))
+            .otherwise(first.replace_strict(names, default=None, return_dtype=pl.String))
+        )
+        return outcome, why
+
+    def _barrier(self) -> int | None:
+        """The place of the deduplication step, if the run has one that is not left out."""
+        places = [place for place, step in enumerate(self.run.steps) if step.kind == "dedup"]
+        return places[0] if places and self.run.steps[places[0]].name not in self.off else None
+
+    def _is_dedup(self, place: int) -> bool:
+        return place != READ and self.run.steps[place].kind == "dedup"
+
+    def _place(self, column: str) -> int:
+        owner = self.run.owner(column)
+        return next(place for place, step in enumerate(self.run.steps) if step.name == owner)
+
+    def _reasons(self) -> dict[str, int]:
+        """The place of every reason in the ledger; reasons of no known step strike with the readers, for good."""
+        frame = self.run.ledger().select(pl.col("reason").drop_nulls().unique()).collect(engine="streaming")
+        found = {reason: self.run.place(reason) for reason in sorted(frame["reason"])}
+        return {reason: READ if place is None else place for reason, place in found.items()}
+
+    def _groups(self) -> list[int]:
+        """For each step the number of its group: filters measured together; all else stands alone."""
+        numbers: list[int] = []
+        for place, step in enumerate(self.run.steps):
+            before = self.run.steps[place - 1]
+            alone = {step.kind, before.kind} != {"filter"} or before.gate or step.group != before.group
+            numbers.append(numbers[-1] + alone if numbers else 0)
+        return numbers
+
+    def _unmeasured(self) -> pl.Expr:
+        """The first step that has not seen a row and could have ended it.
+
+        A row saw the groups up to the one that ended it; later ones too where they, or a group after them, left a
+        signal (`measure: all`). Filters without a range end nothing. A transform matters only to a row that has no
+        text yet; others it may change but hardly lose.
+        """
+        groups, ranged = self._groups(), {self.run.owner(column) for column in self.ranges}
+        barrier = [place for place, step in enumerate(self.run.steps) if step.kind == "dedup"][:1]
+        old = pl.col("old").replace_strict(
+            {READ: -1, **dict(enumerate(groups))}, default=len(groups), return_dtype=pl.Int16
+        )
+        found: list[pl.Expr] = []
+        for group in dict.fromkeys(groups):
+            places = [place for place, number in enumerate(groups) if number == group]
+            kind = self.run.steps[places[0]].kind
+            seen = old >= group
+            if kind == "dedup":
+                needed = [place for place in places if self.run.steps[place].name not in self.off]
+            else:
+                later = {self.run.steps[place].name for place, number in enumerate(groups) if number >= group}
+                signals = [pl.col(c).is_not_null() for c in self.run.signals if self.run.owner(c) in later]
+                everything = self.run.setting("measure") == "all" and not (barrier and places[0] > barrier[0])
+                seen |= pl.any_horizontal(*signals, pl.lit(everything))
+                seen |= pl.lit(kind == "transform") & (pl.col("chars") > 0)
+                needed = [place for place in places if kind == "transform" or self.run.steps[place].name in ranged]
+            if needed:
+                found.append(pl.when(~seen).then(pl.lit(needed[0], dtype=pl.Int16)))
+        return pl.coalesce([*found, pl.lit(_NEVER, dtype=pl.Int16)])

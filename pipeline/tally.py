@@ -1,0 +1,128 @@
+"""Counts of a run that add up: by verdict and reason, from the ledger and, apart from it, from the receipts."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from pipeline.escape import line
+from pipeline.folder import RunFolder
+
+Key = tuple[str, str]
+"""A verdict and its reason; the reason of what is kept is empty."""
+
+
+@dataclass
+class Tally:
+    """Records by verdict and reason, with the characters and UTF-8 bytes of their texts."""
+
+    rows: Counter[Key] = field(default_factory=Counter)
+    chars: Counter[Key] = field(default_factory=Counter)
+    bytes: Counter[Key] = field(default_factory=Counter)
+
+    def of(self, verdict: str) -> dict[str, int]:
+        """Records of a verdict by reason, the most frequent first."""
+        counts = [(reason, number) for (found, reason), number in self.rows.items() if found == verdict and number]
+        return dict(sorted(counts, key=lambda entry: (-entry[1], entry[0])))
+
+    def add(self, other: "Tally") -> None:
+        """Take the counts of another tally in."""
+        for mine, theirs in ((self.rows, other.rows), (self.chars, other.chars), (self.bytes, other.bytes)):
+            mine.update(theirs)
+
+
+@dataclass
+class Work:
+    """The receipts of one source summed up: what readers counted, what judging found, seconds by name of step."""
+
+    read: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
+    judged: Tally = field(default_factory=Tally)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def add(self, other: "Work") -> None:
+        """Take the sums of another source in."""
+        self.read += other.read
+        self.ignored.update(other.ignored)
+        self.judged.add(other.judged)
+        for name, seconds in other.seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+
+def ledger_tallies(run: RunFolder) -> dict[str, Tally]:
+    """The ledger counted by source: one streaming pass whose result has as many rows as there are reasons."""
+    ledger = run.scan("ledger")
+    counted: dict[str, Tally] = {}
+    if ledger is None:
+        return counted
+    frame = (
+        ledger.group_by("source", "verdict", pl.col("reason").fill_null(""))
+        .agg(pl.len().alias("rows"), pl.col("chars").sum(), pl.col("bytes").sum())
+        .sort("source", "verdict", "reason")
+        .collect(engine="streaming")
+    )
+    for source, verdict, reason, rows, chars, num_bytes in frame.iter_rows():
+        tally = counted.setdefault(source, Tally())
+        tally.rows[verdict, reason] += rows
+        tally.chars[verdict, reason] += chars
+        tally.bytes[verdict, reason] += num_bytes
+    return counted
+
+
+def file_counts(run: RunFolder, kind: str) -> dict[str, Counter[str]]:
+    """Rows of `dropped` or `quarantine` files by source and reason."""
+    frame = run.scan(kind)
+    counted: dict[str, Counter[str]] = {}
+    if frame is not None:
+        grouped = frame.group_by("source", "reason").len().sort("source", "reason").collect(engine="streaming")
+        for source, reason, rows in grouped.iter_rows():
+            counted.setdefault(source, Counter())[reason] += rows
+    return counted
+
+
+def receipt_work(run: RunFolder) -> dict[str | None, Work]:
+    """Sums of the receipts by source; None has the tasks that serve all sources at once, such as clustering.
+
+    A source is read and judged in one stage or in two, `read` and then `judge`; the second sees what the first kept.
+    """
+    receipts = list(run.receipts())
+    first = "read" if any(receipt["stage"] == "read" for receipt in receipts) else "judge"
+    summed: dict[str | None, Work] = {}
+    for receipt in receipts:
+        work = summed.setdefault(receipt.get("source"), Work())
+        for step in receipt.get("steps", ()):
+            name, seconds = step["name"], step.get("seconds", 0.0)
+            work.seconds[name] = work.seconds.get(name, 0.0) + seconds
+        if receipt["stage"] not in ("read", "judge"):
+            continue
+        counts = receipt["counts"]
+        if receipt["stage"] == first:
+            work.read += counts["read"]
+            work.judged.rows["kept", ""] += counts["read"]
+            work.ignored.update(counts.get("ignored", {}))
+        for verdict in ("dropped", "quarantined"):
+            for reason, number in counts[verdict].items():
+                work.judged.rows[verdict, reason] += number
+                work.judged.rows["kept", ""] -= number
+    return summed
+
+
+def uneven(run: RunFolder) -> Iterator[str]:
+    """The tasks that did not keep, drop or quarantine as many records as they took in, with both numbers."""
+    for receipt in run.receipts():
+        if receipt["stage"] not in ("read", "judge"):
+            continue
+        counts = receipt["counts"]
+        out = counts["kept"] + sum(counts["dropped"].values()) + sum(counts["quarantined"].values())
+        if counts["read"] != out:
+            source, task = line(str(receipt["source"])), line(str(receipt["task"]))
+            yield f"source '{source}': records in and out of task '{task}': {counts['read']} and {out}"
+
+
+def merged(tallies: Iterable[Tally]) -> Tally:
+    """One tally of all."""
+    total = Tally()
+    for tally in tallies:
+        total.add(tally)
+    return total

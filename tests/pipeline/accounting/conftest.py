@@ -1,0 +1,315 @@
+"""A small curation run worked out in plain Python, and written as a run folder: the oracle of everything that reads runs.
+
+The simulation knows every signal of every document, also those that a real run would not have measured, so it can say
+what a run under other ranges would truly have given.
+"""
+
+import json
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.schema import DROPPED, LEDGER, QUARANTINE, SHARD
+
+HOSTILE = (
+    "[red]a|b[/red] \x1b[31mC\u202e <script>alert(1)</script> `x` **y** [z](http://evil.example) {{ 7*7 }} \n# head"
+)
+
+Ranges = Mapping[str, tuple[float | None, float | None]]
+
+RANGES: Ranges = {
+    "url.blocked": (None, 0),
+    "gopher.words": (50, 1000),
+    "gopher.mean_word": (3, 10),
+    "lines.short": (None, 0.67),
+    "language.score": (0.65, None),
+    "late.value": (0.1, None),
+}
+SIGNALS = {
+    "url.blocked": pa.bool_(),
+    "gopher.words": pa.int64(),
+    "gopher.mean_word": pa.float64(),
+    "gopher.extra": pa.float64(),
+    "lines.short": pa.float64(),
+    "language.score": pa.float64(),
+    "language.label": pa.string(),
+    "pii.emails": pa.int64(),
+    "late.value": pa.float64(),
+}
+STEPS = [
+    ("url", "filter", True),
+    ("extract", "transform", False),
+    ("gopher", "filter", False),
+    ("lines", "filter", False),
+    ("language", "filter", True),
+    ("minhash", "dedup", False),
+    ("pii", "transform", False),
+    ("late", "filter", False),
+]
+
+
+@dataclass
+class Doc:
+    """One record: what reading says of it, its text, every signal, and the clique of duplicates that it is in."""
+
+    ordinal: int
+    source: str
+    text: str
+    values: dict[str, Any]
+    clique: int
+    read: tuple[str, str] | None = None
+    failed: bool = False
+    verdict: str = ""
+    reason: str | None = None
+    broken: list[str] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+    has_text: bool = False
+    cluster: int | None = None
+    size: int | None = None
+
+    @property
+    def id(self) -> str:
+        return f"doc-{self.ordinal:06d}"
+
+
+def outside(value: Any, ends: tuple[float | None, float | None]) -> bool:
+    """Whether a value breaks a range."""
+    if value is None:
+        return False
+    low, high = ends
+    number = float(value)
+    return math.isnan(number) or (low is not None and number < low) or (high is not None and number > high)
+
+
+def documents(seed: int, count: int, sources: tuple[str, ...]) -> list[Doc]:
+    """Random records of every kind."""
+    rng = random.Random(seed)
+    docs = []
+    for ordinal in range(count):
+        text = f"{HOSTILE if ordinal % 7 == 0 else 'plain'} text é{ordinal} " * rng.randint(1, 4)
+        values = {
+            "url.blocked": rng.random() < 0.1,
+            "gopher.words": rng.choice([10, 49, 50, 51, 200, 1000, 1001, rng.randint(0, 2000)]),
+            "gopher.mean_word": rng.choice([2.9, 3.0, 5.0, 5.5, 10.0, 10.5, math.nan, None]),
+            "gopher.extra": rng.choice([0.0, 1.0, None]),
+            "lines.short": rng.choice([0.1, 0.2, 0.5, 0.67, 0.68]),
+            "language.score": rng.choice([0.3, 0.65, 0.9, 0.95, None]),
+            "language.label": rng.choice(["en", "de", HOSTILE]),
+            "pii.emails": rng.randint(0, 3),
+            "late.value": rng.choice([0.0, 0.1, 0.5, 0.9]),
+        }
+        doc = Doc(ordinal << 3, rng.choice(sources), text, values, clique=rng.randint(0, count // 3))
+        kind = rng.random()
+        if kind < 0.05:
+            doc.read = ("dropped", "read.content_type")
+        elif kind < 0.1:
+            doc.read = ("quarantined", "read.truncated")
+        doc.failed = rng.random() < 0.05
+        docs.append(doc)
+    return docs
+
+
+def curate(docs: list[Doc], ranges: Ranges, measure: str, steps: list[tuple[str, str, bool]]) -> None:
+    """Give every document its verdict, one document and one step at a time."""
+    alive = []
+    barrier = [name for name, kind, _ in steps if kind == "dedup"]
+    early = steps[: [name for name, _, _ in steps].index(barrier[0])] if barrier else steps
+    for doc in docs:
+        doc.verdict, doc.reason, doc.broken, doc.seen, doc.cluster, doc.size = "", None, [], set(), None, None
+        doc.has_text = doc.source == "texts"
+        if doc.read:
+            doc.verdict, doc.reason = doc.read
+        else:
+            _walk(doc, early, ranges, measure)
+        if not doc.verdict:
+            alive.append(doc)
+    if barrier:
+        cliques: dict[int, list[Doc]] = {}
+        for doc in alive:
+            cliques.setdefault(doc.clique, []).append(doc)
+        for members in cliques.values():
+            for doc in members:
+                if len(members) > 1:
+                    doc.cluster, doc.size = members[0].ordinal, len(members)
+                if doc is not members[0]:
+                    doc.verdict, doc.reason = "dropped", "dedup.minhash"
+        alive = [doc for doc in alive if not doc.verdict]
+        for doc in alive:
+            _walk(doc, steps[len(early) + 1 :], ranges, measure)
+    for doc in docs:
+        doc.verdict = doc.verdict or "kept"
+
+
+def _walk(doc: Doc, steps: list[tuple[str, str, bool]], ranges: Ranges, measure: str) -> None:
+    group: list[str] = []
+
+    def judge() -> None:
+        nonlocal group
+        for column in SIGNALS:
+            if column.split(".")[0] in group and column in ranges and outside(doc.values[column], ranges[column]):
+                doc.broken.append(column)
+                if not doc.verdict:
+                    doc.verdict, doc.reason = "dropped", column
+        group = []
+
+    for name, kind, gate in steps:
+        if kind == "transform":
+            judge()
+            if doc.verdict and measure != "all":
+                return
+            if name == "extract":
+                if doc.failed:
+                    if not doc.verdict:
+                        doc.verdict, doc.reason = "quarantined", "extract.failed"
+                    return
+                doc.has_text = True
+            doc.seen.add(name)
+        else:
+            doc.seen.add(name)
+            group.append(name)
+            if gate:
+                judge()
+                if doc.verdict and measure != "all":
+                    return
+    judge()
+
+
+def write(
+    path: Path, docs: list[Doc], ranges: Ranges, measure: str, steps: list[tuple[str, str, bool]], **meta: Any
+) -> Path:
+    """Write the run folder of curated documents."""
+    sources = list(dict.fromkeys(doc.source for doc in docs))
+    entries = [
+        {
+            "name": name,
+            "kind": kind,
+            "use": name,
+            "gate": gate,
+            "keep": {c.split(".")[1]: list(ends) for c, ends in ranges.items() if c.split(".")[0] == name},
+        }
+        for name, kind, gate in steps
+    ]
+    config = {"sources": {name: {"license": None} for name in sources}, "measure": measure, "limit": None}
+    (path / "receipts").mkdir(parents=True)
+    (path / "run.json").write_text(json.dumps({"config": config, "steps": entries, "seed": 1, **meta}))
+    names = {name for name, _, _ in steps}
+    schema = pa.schema([*LEDGER, *(pa.field(c, t) for c, t in SIGNALS.items() if c.split(".")[0] in names)])
+    for number, source in enumerate(sources):
+        mine = [doc for doc in docs if doc.source == source]
+        rows: dict[str, list[dict[str, Any]]] = {"ledger": [], "shards": [], "dropped": [], "quarantine": []}
+        for doc in mine:
+            text = doc.text if doc.has_text else ""
+            shared = {"id": doc.id, "source": source, "url": f"http://x/{doc.ordinal}?{HOSTILE}", "reason": doc.reason}
+            shared["origin"] = f"file#{doc.ordinal}"
+            shard = {}
+            if doc.verdict == "kept":
+                shard = {"shard": f"shards/{source}/part-00000.parquet", "shard_row": len(rows["shards"])}
+                rows["shards"].append({**shared, "text": doc.text, "language": "en"})
+            elif doc.verdict == "dropped":
+                rows["dropped"].append({**shared, "text": text or None})
+            else:
+                rows["quarantine"].append({**shared, "payload": b"\xff" + doc.text.encode()})
+            signals = {c: v for c, v in doc.values.items() if c.split(".")[0] in doc.seen}
+            row = {**shared, **shard, **signals, "ordinal": doc.ordinal, "verdict": doc.verdict, "broken": doc.broken}
+            row |= {"chars": len(text), "bytes": len(text.encode()), "cluster": doc.cluster, "cluster_size": doc.size}
+            rows["ledger"].append(row)
+        for kind, kind_schema in (
+            ("ledger", schema),
+            ("shards", SHARD),
+            ("dropped", DROPPED),
+            ("quarantine", QUARANTINE),
+        ):
+            if rows[kind]:
+                folder = path / kind / source
+                folder.mkdir(parents=True)
+                half = len(rows[kind]) // 2 + 1 if kind in ("ledger", "dropped") else len(rows[kind])
+                for part, first in enumerate(range(0, len(rows[kind]), half)):
+                    table = pa.Table.from_pylist(
+                        [
+                            {name: row.get(name) for name in kind_schema.names}
+                            for row in rows[kind][first : first + half]
+                        ],
+                        schema=kind_schema,
+                    )
+                    pq.write_table(table, folder / f"part-{part:05d}.parquet", row_group_size=7)
+        receipt(path, f"read-{number}", "read", source, mine, [s for s in steps if s[0] in ("url", "extract")])
+        rest = [doc for doc in mine if not doc.reason or not doc.reason.startswith(("read.", "url.", "extract."))]
+        receipt(
+            path,
+            f"judge-{number}",
+            "judge",
+            source,
+            rest,
+            [s for s in steps if s[0] in ("gopher", "lines", "language")],
+        )
+    (path / "receipts" / "clusters.json").write_text(
+        json.dumps(
+            {"task": "clusters", "stage": "clusters", "source": None, "steps": [{"name": "minhash", "seconds": 2.5}]}
+        )
+    )
+    return path
+
+
+def receipt(
+    path: Path, task: str, stage: str, source: str, docs: list[Doc], steps: list[tuple[str, str, bool]]
+) -> None:
+    """Write the receipt of one task over these documents."""
+    own = {name for name, _, _ in steps} | ({"read"} if stage == "read" else set())
+    dropped: Counter[str] = Counter()
+    quarantined: Counter[str] = Counter()
+    for doc in docs:
+        if doc.reason and doc.reason.split(".")[0] in own:
+            (dropped if doc.verdict == "dropped" else quarantined)[doc.reason] += 1
+    kept = len(docs) - dropped.total() - quarantined.total()
+    counts = {"read": len(docs), "kept": kept, "dropped": dropped, "quarantined": quarantined, "ignored": {}}
+    if stage == "read":
+        counts["ignored"] = {"warcinfo": 1}
+    seconds = [{"name": name, "kind": kind, "seconds": 0.5} for name, kind, _ in steps]
+    body = {"task": task, "stage": stage, "source": source, "steps": seconds, "counts": counts}
+    (path / "receipts" / f"{task}.json").write_text(json.dumps(body))
+
+
+@pytest.fixture(scope="session")
+def simulation() -> SimpleNamespace:
+    """The parts of the simulation, for tests that put runs together themselves."""
+    return SimpleNamespace(
+        documents=documents,
+        curate=curate,
+        write=write,
+        outside=outside,
+        RANGES=RANGES,
+        STEPS=STEPS,
+        SIGNALS=SIGNALS,
+        HOSTILE=HOSTILE,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path, list[Doc]]]:
+    """Write a simulated run and give its folder and its documents with their verdicts."""
+
+    def make(
+        seed: int = 1,
+        count: int = 200,
+        sources: tuple[str, ...] = ("web", "texts", "code"),
+        ranges: Ranges = RANGES,
+        measure: str = "needed",
+        without: tuple[str, ...] = (),
+        **meta: Any,
+    ) -> tuple[Path, list[Doc]]:
+        steps = [step for step in STEPS if step[0] not in without]
+        ranges = {column: ends for column, ends in ranges.items() if column.split(".")[0] not in without}
+        docs = documents(seed, count, sources)
+        curate(docs, ranges, measure, steps)
+        return write(tmp_path_factory.mktemp("run") / "run", docs, ranges, measure, steps, **meta), docs
+
+    return make
