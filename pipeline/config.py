@@ -31,7 +31,7 @@ Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
 
 
 class Guard(BaseModel):
-    """Shares of a source's records above which a run ends with exit code 3, so that nobody trains on the rest unaware."""
+    """Shares of a source's records above which a run ends with exit code 3, before anybody trains on what is left."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

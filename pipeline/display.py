@@ -4,7 +4,15 @@ import time
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from pipeline.plan import Receipt, Task
 from pipeline.run import Progress as Listener
@@ -38,14 +46,15 @@ class Display(Listener):
                 console=console,
             )
             self._bar.start()
-        self._row = None
-        self._name, self._total, self._done, self._todo = "", 0, 0, 0
+        self._row: TaskID | None = None
+        self._name, self._total, self._done, self._todo, self._ended = "", 0, 0, 0, 0
         self._records = self._kept = 0
         self._began = self._said = time.monotonic()
 
     def stage(self, name: str, tasks: Sequence[Task], done: Sequence[Task]) -> None:
         """A stage begins."""
         self._name, self._total, self._done, self._todo = name, len(tasks), len(done), len(tasks) - len(done)
+        self._ended = 0
         self._records = self._kept = 0
         self._began = self._said = time.monotonic()
         if self._bar is not None and tasks:
@@ -54,6 +63,7 @@ class Display(Listener):
     def task(self, task: Task, receipt: Receipt) -> None:
         """A task ended."""
         self._done += 1
+        self._ended += 1
         self._todo -= 1
         self._records += receipt["counts"].get("read", 0)
         self._kept += receipt["counts"].get("kept", 0)
@@ -65,10 +75,9 @@ class Display(Listener):
             self._bar.update(self._row, advance=1, note=note)
         elif time.monotonic() - self._said > EVERY:
             self._said = time.monotonic()
-            finished = max(1, self._total - self._todo - (self._total - self._done - self._todo))
-            left = seconds / finished * self._todo
+            left = seconds / self._ended * self._todo
             self._console.print(
-                f"{_VERBS[self._name]}: {self._done}/{self._total} tasks, {note or 'working'}, about {left:,.0f} s left",
+                f"{_VERBS[self._name]}: {self._done}/{self._total} tasks, {note or 'working'}, {left:,.0f} s left",
                 highlight=False,
             )
 

@@ -4,6 +4,7 @@ An engine takes tasks and gives back outcomes as they finish. Only tasks (paths 
 documents stay in files. Order of completion means nothing to the output.
 """
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -146,7 +147,7 @@ class RayEngine:
                 num_cpus=None if address else workers,
                 include_dashboard=False if address is None else None,
                 log_to_driver=False,
-                logging_level="warning",
+                logging_level=logging.WARNING,
                 runtime_env={"working_dir": self._folder.name, "env_vars": dict.fromkeys(_ONE_THREAD, "1")},
             )
         self._remote: Any = ray.remote(num_cpus=1, max_retries=2)(perform)

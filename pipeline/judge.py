@@ -23,7 +23,7 @@ def ranges(filters: Mapping[str, Filter]) -> dict[str, Range]:
 
 
 def outside(column: pl.Expr, bounds: Range) -> pl.Expr:
-    """Whether a measured value lies outside a range: both ends belong to it, NaN lies outside, null was not measured."""
+    """Whether a value lies outside a range: both ends belong to it, NaN lies outside, null was not measured."""
     low, high = bounds
     value = column.cast(pl.Float64)
     broken = value.is_nan()

@@ -6,10 +6,10 @@ workers or the time. A receipt with the same fingerprint and its outputs in plac
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import fsspec
 
@@ -21,6 +21,9 @@ from pipeline.steps import Stages, Steps, concerning, describe
 
 FORMAT = 1
 """Raised when the layout of a run changes, so that older runs are redone."""
+
+DEDUP_BYTES = 256 * 2**20
+"""Memory that comparing one range of signatures may take; more documents make more ranges, not larger ones."""
 
 STAGES = ("read", "judge", "bands", "clusters", "shard")
 
@@ -50,6 +53,14 @@ class Task:
     payload: dict[str, Any] = field(repr=False, compare=False)
 
 
+class Piece(NamedTuple):
+    """A split of a file, and about how many bytes it has (splits count in units of their format)."""
+
+    file: InputFile
+    split: Split
+    size: int
+
+
 def fingerprint(*parts: Any) -> str:
     """A hash of JSON-able values."""
     text = json.dumps([FORMAT, *parts], sort_keys=True, ensure_ascii=False)
@@ -63,8 +74,8 @@ class Plan:
     config: CurateConfig
     stages: Stages
     inputs: Mapping[str, tuple[InputFile, ...]]
-    splits: Mapping[str, tuple[tuple[tuple[InputFile, Split], ...], ...]]
-    """By source: the splits of each read task."""
+    splits: Mapping[str, tuple[tuple["Piece", ...], ...]]
+    """By source: the pieces of files of each read task."""
 
     @property
     def input_bytes(self) -> int:
@@ -92,8 +103,8 @@ class Plan:
         for name, source in self.config.sources.items():
             steps = [everything, list(self._concerning(name, self.stages.read))]
             reader = {"version": source.reader.version, **source.reader.model_dump(mode="json")}
-            for number, splits in enumerate(self.splits[name]):
-                where = [(file.name, file.size, file.stamp, split.start, split.end) for file, split in splits]
+            for number, pieces in enumerate(self.splits[name]):
+                where = [(file.name, file.size, file.stamp, split.start, split.end) for file, split, _ in pieces]
                 limits = [self.config.measure, self.config.limit, self.config.batch_bytes, self.config.batch_records]
                 yield Task(
                     id=f"read-{name}-{number:05d}",
@@ -102,8 +113,8 @@ class Plan:
                     fingerprint=fingerprint("read", name, index, where, reader, steps, dedup, limits),
                     payload={
                         "index": index,
-                        "splits": [[file.name, split.path, split.start, split.end] for file, split in splits],
-                        "bytes": sum(split.end - split.start for _, split in splits),
+                        "splits": [[file.name, split.path, split.start, split.end] for file, split, _ in pieces],
+                        "bytes": sum(piece.size for piece in pieces),
                     },
                 )
                 index += 1
@@ -143,7 +154,7 @@ class Plan:
             base = fingerprint([receipt["fingerprint"] for receipt in judged])
             parts = [receipt["task"] for receipt in judged if receipt["counts"]["kept"]]
             for band in range(step.bands):
-                for number, (low, high) in enumerate(partitions(total)):
+                for number, (low, high) in enumerate(partitions(total, DEDUP_BYTES)):
                     yield Task(
                         id=f"bands-{band:02d}-{number:03d}",
                         stage="bands",
@@ -169,7 +180,8 @@ class Plan:
         for name in self.config.sources:
             steps = list(self._concerning(name, self.stages.finish))
             judged = [receipt for receipt in self._judged_receipts(receipts) if receipt["source"] == name]
-            for number, members in enumerate(_packed(judged, self.config.shard_bytes)):
+            shards = _grouped(judged, lambda receipt: int(receipt["counts"]["kept_bytes"]), self.config.shard_bytes)
+            for number, members in enumerate(shards):
                 bases = [receipt["fingerprint"] for receipt in members]
                 yield Task(
                     id=f"shard-{name}-{number:05d}",
@@ -192,57 +204,47 @@ def identity(steps: Steps | Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def _packed(receipts: Sequence[Receipt], limit: int) -> Iterator[list[Receipt]]:
-    """Consecutive parts, as many as give one shard of about `limit` bytes of text."""
-    members: list[Receipt] = []
-    size = 0
-    for receipt in receipts:
-        if members and size + receipt["counts"]["kept_bytes"] > limit:
-            yield members
-            members, size = [], 0
-        members.append(receipt)
-        size += receipt["counts"]["kept_bytes"]
-    if members:
-        yield members
-
-
 def make_plan(config: CurateConfig) -> Plan:
     """Find the input files and split them; raises ConfigError naming every source whose files are not there."""
     inputs: dict[str, tuple[InputFile, ...]] = {}
-    splits: dict[str, tuple[tuple[tuple[InputFile, Split], ...], ...]] = {}
+    splits: dict[str, tuple[tuple[Piece, ...], ...]] = {}
     problems: list[Problem] = []
     for name, source in config.sources.items():
         files, wrong = _find(name, source)
         problems += wrong
-        pieces: list[tuple[InputFile, Split]] = []
+        pieces: list[Piece] = []
         for file in files:
             try:
-                pieces += [(file, split) for split in source.reader.splits(file.size, file.path, config.split_bytes)]
+                found = source.reader.splits(file.size, file.path, config.split_bytes)
             except (ValueError, OSError) as error:
                 problems.append(Problem(("sources", name, "paths"), f"{file.path}: {error}"))
+                continue
+            pieces += [Piece(file, split, file.size // len(found)) for split in found]
         inputs[name] = tuple(files)
         if config.limit is not None:
             splits[name] = (tuple(pieces),) if pieces else ()
         else:
-            splits[name] = tuple(tuple(group) for group in _grouped(pieces, config.split_bytes))
+            splits[name] = tuple(_grouped(pieces, lambda piece: piece.size, config.split_bytes))
     if problems:
         raise config.file.error(problems)
     return Plan(config, Stages.of(config.steps), inputs, splits)
 
 
-def _grouped(pieces: Sequence[tuple[InputFile, Split]], limit: int) -> Iterator[list[tuple[InputFile, Split]]]:
-    """Consecutive small splits together, so that a thousand small files are not a thousand tasks."""
-    group: list[tuple[InputFile, Split]] = []
-    size = 0
-    for file, split in pieces:
-        length = split.end - split.start
-        if group and size + length > limit:
-            yield group
-            group, size = [], 0
-        group.append((file, split))
-        size += length
+T = TypeVar("T")
+
+
+def _grouped(items: Iterable[T], size: Callable[[T], int], limit: int) -> Iterator[tuple[T, ...]]:
+    """Consecutive items together, up to `limit` in all: a thousand small files are not a thousand tasks."""
+    group: list[T] = []
+    total = 0
+    for item in items:
+        if group and total + size(item) > limit:
+            yield tuple(group)
+            group, total = [], 0
+        group.append(item)
+        total += size(item)
     if group:
-        yield group
+        yield tuple(group)
 
 
 def _find(name: str, source: Source) -> tuple[list[InputFile], list[Problem]]:

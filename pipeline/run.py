@@ -183,7 +183,7 @@ def _version(package: str) -> str:
 
 
 def sample_hash(file: InputFile) -> str:
-    """SHA-256 of a file's size and of up to 16 MiB of it, evenly spread: whole for small files, quick for large ones."""
+    """SHA-256 of a file's size and of up to 16 MiB of it, evenly spread: all of a small file, little of a large one."""
     piece, pieces = 1 << 20, 16
     digest = hashlib.sha256(str(file.size).encode())
     with fsspec.open(file.path, "rb") as stream:

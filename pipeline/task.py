@@ -1,7 +1,7 @@
 """One task, done by one worker: read -> transform -> judge -> write -> receipt.
 
-A worker gets a run folder and a task, reads the settings from `run.json`, and gives back the receipt. Everything that it
-decides about a record goes into the ledger rows of the stage that decided it.
+A worker gets a run folder and a task, reads the settings from `run.json`, and gives back the receipt. Everything that
+it decides about a record goes into the ledger rows of the stage that decided it.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from polars._typing import PolarsDataType
 
 from filters.base import Filter, Step, Transform
 from filters.language import Language
@@ -31,25 +32,24 @@ from pipeline.schema import DROPPED, LEDGER, QUARANTINE, QUARANTINE_BYTES, SHARD
 from pipeline.steps import STEPS, Stages, Steps, concerning, groups
 from pipeline.write import ROW_GROUP, TableWriter, Workspace
 
-FRAME = pl.Schema(
-    {
-        "id": pl.String,
-        "ordinal": pl.UInt64,
-        "origin": pl.String,
-        "source": pl.String,
-        "url": pl.String,
-        "date": pl.String,
-        "doc_id": pl.String,
-        "content_type": pl.String,
-        "charset": pl.String,
-        "html": pl.Binary,
-        "text": pl.String,
-        "language": pl.String,
-        "error": pl.String,
-        "reason": pl.String,
-        "broken": pl.List(pl.String),
-    }
-)
+_COLUMNS: dict[str, PolarsDataType] = {
+    "id": pl.String,
+    "ordinal": pl.UInt64,
+    "origin": pl.String,
+    "source": pl.String,
+    "url": pl.String,
+    "date": pl.String,
+    "doc_id": pl.String,
+    "content_type": pl.String,
+    "charset": pl.String,
+    "html": pl.Binary,
+    "text": pl.String,
+    "language": pl.String,
+    "error": pl.String,
+    "reason": pl.String,
+    "broken": pl.List(pl.String),
+}
+FRAME = pl.Schema(_COLUMNS)
 """A batch of documents between steps; signal columns come after these."""
 
 
@@ -267,8 +267,8 @@ def ledger_rows(docs: pl.DataFrame, verdict: str, steps: Steps) -> pl.DataFrame:
 
 
 def with_language(docs: pl.DataFrame, steps: Steps) -> pl.DataFrame:
-    """`language` and `language_score` from the last identification that a document reached, else what the source said."""
-    names = [name for name, step in reversed(steps.items()) if isinstance(step, Language)]
+    """Add `language` and `language_score` of the last identification that a document reached, else the source's own."""
+    names = [name for name, step in reversed(list(steps.items())) if isinstance(step, Language)]
     names = [name for name in names if f"{name}.label" in docs.columns]
     score: pl.Expr = pl.coalesce([f"{name}.score" for name in names]) if names else pl.lit(None, dtype=pl.Float64)
     return docs.with_columns(
@@ -364,7 +364,7 @@ def _shard(run: Path, task: Task, settings: Settings, workspace: Workspace) -> d
                 first = shard.rows
                 shard.write(docs)
                 meter.kept += docs.height
-                meter.kept_bytes += docs["text"].str.len_bytes().sum() or 0
+                meter.kept_bytes += int(docs["text"].str.len_bytes().sum() or 0)
                 rows = ledger_rows(docs, "kept", settings.steps)
                 place = pl.int_range(first, first + docs.height, dtype=pl.UInt32, eager=True)
                 ledger.write(rows.with_columns(shard=pl.lit(shard_path), shard_row=place))
@@ -391,7 +391,7 @@ def _without_duplicates(run: Path, docs: pl.DataFrame, settings: Settings) -> pl
 def _keep(docs: pl.DataFrame, outputs: Outputs, meter: Meter) -> None:
     outputs.part.write(docs)
     meter.kept += docs.height
-    meter.kept_bytes += docs["text"].str.len_bytes().sum() or 0
+    meter.kept_bytes += int(docs["text"].str.len_bytes().sum() or 0)
 
 
 class Signatures:
