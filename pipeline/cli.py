@@ -263,16 +263,17 @@ def filters(
 def demo(
     out_: Annotated[Path, typer.Option("--out", help="Where everything goes.")] = Path("runs/demo"),
     workers: Annotated[int | None, typer.Option(min=1, help="Workers; one a core if not given.")] = None,
-    seconds: Annotated[int, typer.Option(min=10, help="How long the model trains.")] = 120,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps; as the recipe says if not given.")] = None,
 ) -> None:
     """The whole way on a corpus made from your own Python installation: curate it, train a small model, infill code.
 
     Example: gristmill demo
     """
-    from pipeline.demo import demo as run_demo
+    from pipeline import demo as the_whole_way
 
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    run_demo(out_, workers, seconds, Console(stderr=True), training.cli)
+    trainer = the_whole_way.Trainer(training.cli.train_quietly, training.cli.fill)
+    the_whole_way.demo(out_, workers, steps, trainer, Console(stderr=True))
 
 
 @app.command()
