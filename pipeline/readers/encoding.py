@@ -1,0 +1,92 @@
+"""Bytes of the web to text, by byte order marks, by what server and page declare, and by detection."""
+
+import codecs
+import re
+
+from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_META = re.compile(rb"<(?:meta|\?xml)\b[^>]*?(?:charset|encoding)\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
+_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_META_BYTES = 4096  # the standard says 1024; pages exist that have their scripts first
+_BROKEN_SHARE = 0.05
+_WIDER = {
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "iso8859-11": "cp874",
+    "big5": "big5hkscs",
+    "iso2022_jp": "iso2022_jp_ext",
+}
+"""Python's codecs by the supersets that browsers read under the same names (WHATWG Encoding Standard)."""
+
+
+def decode(data: bytes, declared: str | None = None) -> tuple[str, str]:
+    """Return the text of a page and the name of its encoding; no input fails.
+
+    UTF-8 comes first whatever is declared, since text in another encoding is practically never valid UTF-8, while
+    UTF-8 under a wrong declaration is common. Otherwise the first of these that decodes without an error is taken:
+    `declared` (by the HTTP header), the page's own declaration, detection. A page that is broken in all of them is
+    read under the first of these names, with U+FFFD for the broken bytes.
+    """
+    for mark, name in _MARKS:
+        if data.startswith(mark):
+            return data[len(mark) :].decode(name, "replace"), name
+    named = [name for name in (_known(declared), _in_page(data)) if name is not None]
+    for name in named:  # all their bytes are valid UTF-8
+        shifted = b"\x1b" in data if name.startswith("iso2022") else name.startswith("utf-16")
+        if shifted and (text := _strict(data, name)) is not None:
+            return text, name
+    if (text := _strict(data, "utf-8") or _nearly_utf8(data)) is not None:
+        return text, "utf-8"
+    detected = str(detect_encoding(data)).lower()
+    candidates = [name for name in [*named, _known(detected) or "cp1252"] if not name.startswith("utf-16")]
+    for name in candidates:
+        if (text := _strict(data, name)) is not None:
+            return text, name
+    return data.decode(candidates[0], "replace"), candidates[0]
+
+
+def is_text(head: bytes) -> bool:
+    """Whether the first bytes of a body have no control characters that text does not have."""
+    return not _BINARY.search(head)
+
+
+def _nearly_utf8(data: bytes) -> str | None:
+    """The text, if of its characters outside ASCII only a few are broken."""
+    text = data.decode("utf-8", "replace")
+    broken = text.count("\ufffd") - data.count("\ufffd".encode())
+    others = len(text) - len(text.encode("ascii", "ignore"))
+    return text if broken <= _BROKEN_SHARE * others else None
+
+
+def _known(name: str | None) -> str | None:
+    """Python's name of what browsers understand under `name`; None if they understand nothing."""
+    mapped = str(map_encoding_to_html5(name.strip().rstrip(";"), False) or "") if name else ""
+    if not mapped:
+        return None
+    python = codecs.lookup(mapped).name
+    return _WIDER.get(python, python)
+
+
+def _in_page(data: bytes) -> str | None:
+    found = _META.search(data, 0, _META_BYTES)
+    name = _known(found[1].decode("ascii")) if found else None
+    # A declaration that can be read as ASCII is not in UTF-16 (WHATWG HTML, "prescan a byte stream").
+    return "utf-8" if name is not None and name.startswith("utf-16") else name
+
+
+def _strict(data: bytes, name: str) -> str | None:
+    if name.startswith("utf-16") and b"\x00" not in data:
+        return None  # any bytes are valid UTF-16; a page without a single ASCII character in it is none
+    try:
+        return data.decode(name)
+    except UnicodeDecodeError as error:
+        cut_off = error.end >= len(data) and error.start >= len(data) - 4 > 0
+        return data[: error.start].decode(name) if cut_off else None

@@ -1,0 +1,122 @@
+"""Parquet tables: row groups are the parts, and only the columns that a document needs are read."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, BinaryIO, ClassVar, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.readers.base import Reader, Record, Split, nearest, open_binary
+from pipeline.readers.columns import Columns, as_string, described
+from pipeline.readers.records import PAYLOAD
+
+_ROWS = 256
+
+
+class ParquetReader(Reader):
+    """Parquet files. A row group belongs to the split that holds its first byte; the offset of a record is its row."""
+
+    use: Literal["parquet"] = "parquet"
+    version: ClassVar[int] = 1
+    columns: Columns = Columns()
+
+    def splits(self, size: int, path: str, split_bytes: int) -> list[Split]:
+        with open_binary(path) as source:
+            file = _open(source)
+            self._check_text(file.schema_arrow)
+            starts = _group_starts(file)
+        splits: list[Split] = []
+        begin = 0
+        for following in [*starts[1:], size] if starts else []:
+            if following - begin >= split_bytes or following == size:
+                splits.append(Split(path, begin, following))
+                begin = following
+        return splits
+
+    def read(self, split: Split, ignored: Counter[str]) -> Iterator[Record]:
+        with open_binary(split.path) as source:
+            file = _open(source)
+            self._check_text(file.schema_arrow)
+            names = file.schema_arrow.names
+            columns = [self.columns.text, *(name for name in self.columns.optional.values() if name in names)]
+            row = 0
+            for group, start in enumerate(_group_starts(file)):
+                if split.start <= start < split.end:
+                    yield from self._group(file, group, row, list(dict.fromkeys(columns)))
+                row += file.metadata.row_group(group).num_rows
+
+    def _group(self, file: pq.ParquetFile, group: int, row: int, columns: list[str]) -> Iterator[Record]:
+        try:
+            for batch in file.iter_batches(_ROWS, row_groups=[group], columns=columns, use_threads=False):
+                texts = pa.compute.cast(batch.column(self.columns.text), pa.large_binary())
+                others = {
+                    field: batch.column(column) if column in batch.schema.names else None
+                    for field, column in self.columns.optional.items()
+                }
+                for index, text in enumerate(texts):
+                    values = {field: _scalar(column, index) for field, column in others.items()}
+                    yield self._record(row, text.as_py(), values)
+                    row += 1
+        except (OSError, pa.ArrowException) as error:
+            # A page of a row group cannot be decoded without those before it; other row groups can.
+            yield Record(row, html=str(error).encode()[:PAYLOAD], error="read.corrupt")
+
+    def _record(self, row: int, data: bytes | None, others: dict[str, str | None]) -> Record:
+        record = described(row, others)
+        if data is None:
+            return record._replace(html=b"", error="read.missing_text")
+        if len(data) > self.max_record_bytes:
+            return record._replace(html=data[:PAYLOAD], error="read.too_large")
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            return record._replace(html=data[:PAYLOAD], error="read.utf8")
+        if not text.strip():
+            return record._replace(drop="read.empty")
+        return record._replace(text=text)
+
+    def _check_text(self, schema: pa.Schema) -> None:
+        name = self.columns.text
+        if name not in schema.names:
+            raise ValueError(f"no column '{name}' for the text{nearest(name, schema.names)}")
+        kind = schema.field(name).type
+        value = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not any(test(value) for test in _TEXT_TYPES):
+            raise ValueError(f"column '{name}' for the text has the type {kind}, not text")
+
+
+_TEXT_TYPES = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_string_view,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_binary_view,
+)
+
+
+def _open(source: BinaryIO) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(source, memory_map=False, pre_buffer=False)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"no readable Parquet file: {error}") from None
+
+
+def _group_starts(file: pq.ParquetFile) -> list[int]:
+    """The offset in the file of the first byte of each row group."""
+    starts = []
+    for group in range(file.metadata.num_row_groups):
+        chunks = file.metadata.row_group(group)
+        first = chunks.column(0)
+        starts.append(min(first.data_page_offset, first.dictionary_page_offset or first.data_page_offset))
+    return starts
+
+
+def _scalar(column: Any, index: int) -> str | None:
+    if column is None:
+        return None
+    try:
+        return as_string(column[index].as_py())
+    except UnicodeDecodeError:
+        return None
