@@ -1,0 +1,155 @@
+"""Checkpoints that are whole or not there: safetensors and JSON, hashed in a manifest, renamed into place at the end.
+
+    checkpoints/step-00000020/  model.safetensors  optimizer.safetensors  state.json  manifest.json
+
+A save writes into a hidden folder beside them, syncs every file, and renames the folder as its last act. Whatever kills
+it, the checkpoints before are untouched. Reading starts with the manifest: a file that is missing, short or altered
+makes that checkpoint void, and the one before is taken. Nothing that is read can run code.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+MANIFEST = "manifest.json"
+STATE = "state.json"
+_NAME = re.compile(r"step-(\d{8,})")
+
+log = logging.getLogger(__name__)
+
+
+class CheckpointError(Exception):
+    """A checkpoint cannot be used; the message says which file and why."""
+
+
+def save(
+    folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any], keep: int
+) -> Path:
+    """Write the checkpoint of a step into `folder` and remove all but the newest `keep`.
+
+    `tensors` has one mapping a file: {"model": ...} becomes model.safetensors. `state` is JSON. A checkpoint of the
+    same step is replaced. Raises OSError where the disk does; what was there before is then still there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(".*"):  # of a save or a removal that was killed
+        shutil.rmtree(leftover)
+    final = folder / f"step-{step:08d}"
+    part = folder / f".{final.name}"
+    part.mkdir()
+    for name, named in tensors.items():
+        save_file(
+            {key: value.detach().cpu().contiguous() for key, value in named.items()}, part / f"{name}.safetensors"
+        )
+        _sync(part / f"{name}.safetensors")
+    _write(part / STATE, state)
+    files = {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in sorted(part.iterdir())}
+    _write(part / MANIFEST, {"step": step, "files": files})
+    _sync(part)
+    if final.exists():
+        _remove(final)
+    part.rename(final)
+    _sync(folder)
+    for old in all_of(folder)[:-keep]:
+        _remove(old)
+    return final
+
+
+def all_of(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first, verified or not."""
+    if not folder.is_dir():
+        return []
+    found = [(int(match[1]), path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(found)]
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest checkpoint that verifies, or None; each newer one that does not is named in a warning."""
+    for path in reversed(all_of(folder)):
+        try:
+            verify(path)
+        except CheckpointError as error:
+            log.warning("%s; taking the checkpoint before it", error)
+        else:
+            return path
+    return None
+
+
+def verify(path: Path) -> None:
+    """Compare every file of a checkpoint with the manifest; raises CheckpointError at the first difference."""
+    manifest = _read(path / MANIFEST)
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(files, dict) or STATE not in files:
+        raise CheckpointError(f"{path / MANIFEST} is no manifest")
+    for name, expected in files.items():
+        file = path / name
+        match expected:
+            case {"bytes": int(size), "sha256": str(digest)}:
+                pass
+            case _:
+                raise CheckpointError(f"{path / MANIFEST} is no manifest")
+        if not file.is_file():
+            raise CheckpointError(f"{file} is missing")
+        if file.stat().st_size != size:
+            raise CheckpointError(f"{file} has {file.stat().st_size} bytes, not {size}")
+        if _sha256(file) != digest:
+            raise CheckpointError(f"{file} was altered: its SHA-256 is not the manifest's")
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The `state` of a checkpoint; raises CheckpointError."""
+    state = _read(path / STATE)
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path / STATE} is not a JSON object")
+    return state
+
+
+def read_tensors(path: Path, name: str) -> dict[str, Tensor]:
+    """The tensors of one file of a checkpoint, on the CPU; raises CheckpointError."""
+    file = path / f"{name}.safetensors"
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{file}: {error}") from error
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _write(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    """Take a checkpoint away; renamed first, so that half of it is never found."""
+    hidden = path.with_name(f".old-{path.name}")
+    path.rename(hidden)
+    shutil.rmtree(hidden)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
