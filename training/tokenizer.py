@@ -1,64 +1,182 @@
 """The tokenizer: a wrapper of the tokenizers library that knows the special tokens of training."""
 
+import json
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import tokenizers
+from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
+
+from pipeline.configfile import ConfigError, nearest
 from training.config import TokenizerSettings
+
+# Words, numbers of up to three digits, punctuation, white space: the split of GPT-4's cl100k_base (OpenAI tiktoken).
+_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+_PROBES = (
+    "  two  spaces,\n\n\ttabs\r\n",
+    "na\u00efve caf\u00e9 \u65e5\u672c\u8a9e \u05e9\u05dc\u05d5\u05dd",
+    "\U0001f469\u200d\U0001f52c \U0001f642 1234567",
+)
 
 
 class Tokenizer:
-    """Text to ids and back; special tokens written out in a text are text, never control."""
+    """Text to ids and back.
 
-    def __init__(self, inner: Any, settings: TokenizerSettings) -> None:
+    A special token that is written out in a text is read as text, never as the token: no document can end itself or
+    open a gap. `decode(encode(text)) == text`, up to the Unicode normalisation of a tokenizer that has one.
+    """
+
+    def __init__(self, inner: Any, settings: TokenizerSettings, extra: dict[str, Any] | None = None) -> None:
+        """Wrap a `tokenizers.Tokenizer`; `extra` are keys for tokenizer_config.json."""
+        inner.encode_special_tokens = True
+        inner.no_truncation()
+        inner.no_padding()
         self.inner = inner
         self.settings = settings
+        self._extra = extra or {}
+        self._ids = {
+            name: inner.token_to_id(name) for name in (settings.end, settings.prefix, settings.middle, settings.suffix)
+        }
+        self.vocab_size: int = max(inner.get_vocab().values()) + 1
+        """Ids are below it; a vocabulary with gaps counts them."""
 
     @classmethod
     def load(cls, path: str | Path, settings: TokenizerSettings) -> Self:
-        raise NotImplementedError
+        """Read a tokenizer.json, or a folder that has one. Raises ConfigError if it cannot serve for training."""
+        file = Path(path)
+        if file.is_dir():
+            file = file / "tokenizer.json"
+        try:
+            values = json.loads(file.read_text(encoding="utf-8"))
+            for token in values.get("added_tokens") or []:
+                if token["content"] in (settings.end, settings.prefix, settings.middle, settings.suffix):
+                    token["special"] = True  # some vocabularies mark theirs as text, and text must not be read as them
+            inner = tokenizers.Tokenizer.from_str(json.dumps(values))
+        except OSError as error:
+            raise ConfigError([f"tokenizer {file}: {error.strerror or error}"]) from error
+        except Exception as error:  # the library raises plain Exception for whatever is wrong with a file
+            raise ConfigError([f"tokenizer {file}: not a tokenizer of the tokenizers library ({error})"]) from error
+        extra: dict[str, Any] = {}
+        beside = file.with_name("tokenizer_config.json")
+        if beside.is_file():
+            extra = json.loads(beside.read_text(encoding="utf-8"))
+        tokenizer = cls(inner, settings, extra)
+        tokenizer._check(file)
+        return tokenizer
 
     @classmethod
-    def train(cls, texts: Iterable[str], settings: TokenizerSettings) -> Self:
-        raise NotImplementedError
+    def train(cls, texts: Iterable[str | Sequence[str]], settings: TokenizerSettings) -> Self:
+        """Train a byte-level BPE (Sennrich et al. 2016; Radford et al. 2019) that has all four special tokens.
 
-    def with_fim(self) -> "tuple[Tokenizer, int]":
-        """The same with the sentinels that were missing, and how many ids that added (at the end of the vocabulary)."""
-        raise NotImplementedError
+        The same texts in the same order give the same tokenizer. Too few texts for the vocabulary give a smaller one.
+        """
+        inner = tokenizers.Tokenizer(models.BPE())
+        inner.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        )
+        inner.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=settings.vocab_size,
+            special_tokens=[settings.end, settings.prefix, settings.middle, settings.suffix],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        inner.train_from_iterator(texts, trainer)
+        return cls(inner, settings)
+
+    def _check(self, file: Path) -> None:
+        """Refuse a tokenizer without an end token, or one that does not give texts back."""
+        if self._ids[self.settings.end] is None:
+            known = [token.content for token in self.inner.get_added_tokens_decoder().values()]
+            raise ConfigError(
+                [f"tokenizer.end: {file} has no token '{self.settings.end}'; {nearest(self.settings.end, known)}"]
+            )
+        for probe in _PROBES:
+            back = self.decode(self.encode(probe))
+            if unicodedata.normalize("NFC", back) != probe:
+                raise ConfigError(
+                    [
+                        f"tokenizer {file}: it does not give texts back ({probe!r} becomes {back!r}); "
+                        "use a byte-level one"
+                    ]
+                )
+
+    def with_fim(self) -> tuple[Self, int]:
+        """Return it with the sentinels that were missing, and how many ids that added (at the vocabulary's end)."""
+        names = (self.settings.prefix, self.settings.middle, self.settings.suffix)
+        missing = [name for name in names if self._ids[name] is None]
+        if not missing:
+            return self, 0
+        inner = tokenizers.Tokenizer.from_str(self.inner.to_str())
+        inner.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in missing])
+        wider = type(self)(inner, self.settings, self._extra)
+        return wider, wider.vocab_size - self.vocab_size
 
     def save(self, folder: str | Path) -> None:
-        raise NotImplementedError
+        """Write tokenizer.json and the tokenizer_config.json that transformers reads beside it."""
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False} | self._extra
+        config |= {"eos_token": self.settings.end}
+        config.setdefault("pad_token", self.settings.end)
+        for name, text in (
+            ("tokenizer.json", self.inner.to_str()),
+            ("tokenizer_config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n"),
+        ):
+            part = target / f".{name}.part"
+            part.write_text(text, encoding="utf-8")
+            part.replace(target / name)
 
     def encode(self, text: str) -> list[int]:
-        raise NotImplementedError
+        """Ids of a text, without special tokens."""
+        ids: list[int] = self.inner.encode(text, add_special_tokens=False).ids
+        return ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        raise NotImplementedError
+        """Ids of each text, on all cores."""
+        return [encoding.ids for encoding in self.inner.encode_batch_fast(texts, add_special_tokens=False)]
 
     def decode(self, ids: Sequence[int]) -> str:
-        raise NotImplementedError
-
-    @property
-    def vocab_size(self) -> int:
-        raise NotImplementedError
+        """The text of ids; special tokens are written out, and bytes that are no UTF-8 become U+FFFD."""
+        text: str = self.inner.decode(ids, skip_special_tokens=False)
+        return text
 
     @property
     def has_fim(self) -> bool:
-        raise NotImplementedError
+        """Whether it has all three sentinels."""
+        return None not in self._ids.values()
 
     @property
     def end(self) -> int:
-        raise NotImplementedError
+        """Id of the token that ends a document."""
+        return self._id(self.settings.end)
 
     @property
     def prefix(self) -> int:
-        """ValueError if the tokenizer has no sentinels (likewise middle, suffix)."""
-        raise NotImplementedError
+        """Id of the sentinel before the text that comes first. Raises ValueError if there is none."""
+        return self._id(self.settings.prefix)
 
     @property
     def middle(self) -> int:
-        raise NotImplementedError
+        """Id of the sentinel before the text that is to be filled in."""
+        return self._id(self.settings.middle)
 
     @property
     def suffix(self) -> int:
-        raise NotImplementedError
+        """Id of the sentinel before the text that comes last."""
+        return self._id(self.settings.suffix)
+
+    def _id(self, name: str) -> int:
+        found = self._ids[name]
+        if found is None:
+            raise ValueError(f"the tokenizer has no token '{name}'")
+        return int(found)

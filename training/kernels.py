@@ -1,0 +1,264 @@
+"""The compiled arithmetic under the order of training: keyed hashes, permutations, lengths, and the mixture's schedule.
+
+All of it stands in one file because the compiler's cache of a function is renewed when the function's own file changes,
+and not when a file changes that it calls into.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Keys = npt.NDArray[np.uint64]
+
+BLOCK = 256
+"""Documents between two remembered positions of an epoch, which makes them 1/32 byte a document."""
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+_BITS_11, _BITS_27, _BITS_30, _BITS_31 = np.uint64(11), np.uint64(27), np.uint64(30), np.uint64(31)
+_ONE = np.uint64(1)
+_ROUNDS = 10
+
+
+def compiled(function: Function) -> Function:
+    """Compile on first use; kept on disk where there is a folder that can be written to."""
+    try:
+        return cast(Function, njit(cache=True)(function))
+    except RuntimeError:  # numba has no place for its cache: a read-only installation and no home
+        return cast(Function, njit(function))
+
+
+@compiled
+def scramble(word: Any) -> Any:
+    """SplitMix64's finaliser (Steele, Lea and Flood 2014): a bijection of 64 bits in which every bit depends on all."""
+    word = (word ^ (word >> _BITS_30)) * _FIRST
+    word = (word ^ (word >> _BITS_27)) * _SECOND
+    return word ^ (word >> _BITS_31)
+
+
+@compiled
+def mix(key: Any, word: Any) -> Any:
+    """Hash of a uint64 key and one more uint64 word, as a uint64; chain it for more words."""
+    return scramble((key ^ scramble(word + _GOLDEN)) + _GOLDEN)
+
+
+@compiled
+def permuted(index: Any, count: Any, key: Any) -> Any:
+    """Where a keyed permutation of range(count) sends `index`; no table, all arguments uint64.
+
+    A Feistel network over Z_a x Z_b with a * b just above `count`, walked on while it lands outside (Black and Rogaway
+    2002, "Ciphers with arbitrary finite domains").
+    """
+    wide = np.uint64(np.ceil(np.sqrt(np.float64(count))))
+    high = (count + wide - _ONE) // wide
+    while True:
+        left, right = index // high, index % high
+        for turn in range(_ROUNDS):
+            salt = mix(key, np.uint64(turn))
+            if turn % 2 == 0:
+                left = (left + scramble(salt ^ right) % wide) % wide
+            else:
+                right = (right + scramble(salt ^ left) % high) % high
+        index = left * high + right
+        if index < count:
+            return index
+
+
+@compiled
+def unpermuted(index: Any, count: Any, key: Any) -> Any:
+    """The inverse of `permuted`."""
+    wide = np.uint64(np.ceil(np.sqrt(np.float64(count))))
+    high = (count + wide - _ONE) // wide
+    while True:
+        left, right = index // high, index % high
+        for back in range(_ROUNDS):
+            turn = _ROUNDS - 1 - back
+            salt = mix(key, np.uint64(turn))
+            if turn % 2 == 0:
+                left = (left + wide - scramble(salt ^ right) % wide) % wide
+            else:
+                right = (right + high - scramble(salt ^ left) % high) % high
+        index = left * high + right
+        if index < count:
+            return index
+
+
+@compiled
+def drawn_mode(tokens: Any, document: Any, draw: Any, rate: float, spm: float, least: int) -> Any:
+    """The fim.Mode (0 plain, 1 PSM, 2 SPM) of a document with `tokens` text tokens and key `document`."""
+    if tokens < least:
+        return 0
+    hashed = mix(draw, document)
+    if np.float64(hashed >> _BITS_11) * 2.0**-53 >= rate:
+        return 0
+    return 2 if np.float64(scramble(hashed + _GOLDEN) >> _BITS_11) * 2.0**-53 < spm else 1
+
+
+@compiled
+def part_tokens(tokens: Any, span: Any) -> Any:
+    """Text tokens of each part (the last has the rest) if `tokens` are divided evenly into parts of at most `span`."""
+    parts = (tokens + span - 1) // span
+    return (tokens + parts - 1) // parts
+
+
+@compiled
+def laid_out(tokens: Any, mode: Any, span: Any, extra: Any) -> Any:
+    """Tokens that a document is laid out on: with its end token, or with `extra` more (end included) a part."""
+    if mode == 0:
+        return tokens + 1
+    return tokens + (tokens + span - 1) // span * extra
+
+
+@compiled
+def block_lengths(
+    offsets: Ints, keys: Keys, shuffle: Any, draw: Any, rate: float, spm: float, least: int, span: int, extra: int
+) -> Ints:
+    """Laid-out tokens of each BLOCK documents of an epoch, in its order."""
+    count = len(keys)
+    sums = np.zeros((count + BLOCK - 1) // BLOCK, np.int64)
+    for i in range(count):
+        d = np.int64(permuted(np.uint64(i), np.uint64(count), shuffle))
+        tokens = offsets[d + 1] - offsets[d] - 1
+        sums[i // BLOCK] += laid_out(tokens, drawn_mode(tokens, keys[d], draw, rate, spm, least), span, extra)
+    return sums
+
+
+@compiled
+def walk(
+    begin: int,
+    end: int,
+    first: int,
+    at: int,
+    offsets: Ints,
+    keys: Keys,
+    shuffle: Any,
+    draw: Any,
+    rate: float,
+    spm: float,
+    least: int,
+    span: int,
+    extra: int,
+    out: Ints,
+) -> int:
+    """Write what fills positions [begin, end) of an epoch as rows (document, start, length, mode); gives their number.
+
+    The walk starts at place `first` of the epoch's order, whose document lies at position `at` <= begin. A rearranged
+    document is cut where its parts meet, because each part is a text of its own.
+    """
+    count = len(keys)
+    written = 0
+    i = first
+    while i < count and at < end:
+        d = np.int64(permuted(np.uint64(i), np.uint64(count), shuffle))
+        tokens = offsets[d + 1] - offsets[d] - 1
+        mode = drawn_mode(tokens, keys[d], draw, rate, spm, least)
+        length = laid_out(tokens, mode, span, extra)
+        start, stop = max(begin - at, 0), min(end - at, length)
+        part = length if mode == 0 else part_tokens(tokens, span) + extra
+        while start < stop:
+            until = min(stop, (start // part + 1) * part)
+            out[written, 0], out[written, 1], out[written, 2], out[written, 3] = d, start, until - start, mode
+            written += 1
+            start = until
+        at += length
+        i += 1
+    return written
+
+
+@compiled
+def place(
+    document: int,
+    offsets: Ints,
+    keys: Keys,
+    shuffle: Any,
+    draw: Any,
+    rate: float,
+    spm: float,
+    least: int,
+    span: int,
+    extra: int,
+) -> tuple[Any, int, int]:
+    """Where an epoch has a document: its block, its position after the block's first, and its laid-out tokens."""
+    count = len(keys)
+    i = np.int64(unpermuted(np.uint64(document), np.uint64(count), shuffle))
+    position = 0
+    length = 0
+    for j in range(i // BLOCK * BLOCK, i + 1):
+        d = np.int64(permuted(np.uint64(j), np.uint64(count), shuffle))
+        tokens = offsets[d + 1] - offsets[d] - 1
+        position += length
+        length = laid_out(tokens, drawn_mode(tokens, keys[d], draw, rate, spm, least), span, extra)
+    return i // BLOCK, position, length
+
+
+@compiled
+def integral(slot: float, phase: int, source: int, bounds: Floats, totals: Floats, first: Floats, last: Floats) -> Any:
+    """Sequences that a source should have had before `slot`, which lies in `phase`: its share, integrated."""
+    x = slot - bounds[phase]
+    bend = (last[phase, source] - first[phase, source]) / (bounds[phase + 1] - bounds[phase])
+    return totals[phase, source] + x * (first[phase, source] + 0.5 * bend * x)
+
+
+@compiled
+def due(target: float, source: int, bounds: Floats, totals: Floats, first: Floats, last: Floats) -> Any:
+    """The slot by which a source's integral reaches `target`; infinite if the run ends before."""
+    for p in range(len(bounds) - 1):
+        if totals[p + 1, source] >= target:
+            missing = target - totals[p, source]
+            bend = (last[p, source] - first[p, source]) / (bounds[p + 1] - bounds[p])
+            root = np.sqrt(max(first[p, source] ** 2 + 2.0 * bend * missing, 0.0))
+            return bounds[p] + 2.0 * missing / (first[p, source] + root)
+    return np.inf
+
+
+@compiled
+def schedule(
+    begin: int,
+    end: int,
+    counts: Ints,
+    bounds: Floats,
+    totals: Floats,
+    first: Floats,
+    last: Floats,
+    every: int,
+    saved: Ints,
+    out: npt.NDArray[np.int32],
+) -> None:
+    """Choose the source of each slot in [begin, end); `counts`, the sequences by source before `begin`, is carried on.
+
+    Tijdeman's algorithm (1980, "The chairman assignment problem"): of the sources whose integral is far enough ahead of
+    their count, the one that must come soonest. With S sources no count is ever further than 1 - 1/(2S - 2) from its
+    integral, whatever the shares do; taking the source that is furthest behind has no such bound.
+    The choices go to `out` unless it is empty; `counts` at every multiple of `every` to the rows of `saved`, likewise.
+    """
+    sources = len(counts)
+    ahead = 0.5 / (sources - 1) if sources > 1 else 1.0
+    deadlines = np.empty(sources)
+    for s in range(sources):
+        deadlines[s] = due(counts[s] + 1 - ahead, s, bounds, totals, first, last)
+    phase = 0
+    for slot in range(begin, end):
+        if len(saved) and slot % every == 0:
+            saved[slot // every] = counts
+        while phase < len(bounds) - 2 and slot + 1 > bounds[phase + 1]:
+            phase += 1
+        chosen, furthest, most = -1, 0, -np.inf
+        for s in range(sources):
+            behind = integral(slot + 1.0, phase, s, bounds, totals, first, last) - counts[s]
+            if behind > most:
+                furthest, most = s, behind
+            if behind >= ahead - 1e-9 and (chosen < 0 or deadlines[s] < deadlines[chosen]):
+                chosen = s
+        if chosen < 0:  # only by rounding
+            chosen = furthest
+        if len(out):
+            out[slot - begin] = chosen
+        counts[chosen] += 1
+        deadlines[chosen] = due(counts[chosen] + 1 - ahead, chosen, bounds, totals, first, last)
