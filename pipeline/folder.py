@@ -27,8 +27,8 @@ BYTES_PER_TOKEN = 4
 """UTF-8 bytes of a token, about; what estimates of tokens divide by."""
 
 
-class RunError(Exception):
-    """What a user asked of a run that the run cannot give; `str()` is ready to print."""
+class RunFolderError(Exception):
+    """What was asked of a folder that is no run, or that the run cannot give; `str()` is ready to print."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class RunStep:
     gate: bool
     group: int
     keep: Mapping[str, Range]
+    sources: tuple[str, ...] | None
+    """The only sources whose documents go through it; None is all."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -57,27 +59,27 @@ def tokens(num_bytes: int) -> int:
 
 
 class RunFolder:
-    """A finished or partly finished run. Raises RunError where `path` is none or cannot be read."""
+    """A finished or partly finished run. Raises RunFolderError where `path` is none or cannot be read."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.meta = self._json(self.path / "run.json")
-        steps = self.meta.get("steps", [])
+        only = (self.meta.get("config") or {}).get("steps") or {}
         try:
-            self.steps = tuple(_step(entry) for entry in steps)
+            self.steps = tuple(_step(entry, only) for entry in self.meta["steps"])
         except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{self.path / 'run.json'}: its steps cannot be read ({error!r})") from error
+            raise RunFolderError(f"{self.path / 'run.json'}: its steps cannot be read ({error!r})") from error
         self._places = {step.name: place for place, step in enumerate(self.steps)}
 
     def _json(self, path: Path) -> dict[str, Any]:
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise RunError(f"{self.path}: not a run: it has no {path.relative_to(self.path)}") from error
+            raise RunFolderError(f"{self.path}: not a run: it has no {path.relative_to(self.path)}") from error
         except (OSError, ValueError) as error:
-            raise RunError(f"{path}: cannot be read ({error})") from error
+            raise RunFolderError(f"{path}: cannot be read ({error})") from error
         if not isinstance(value, dict):
-            raise RunError(f"{path}: expected an object, found {type(value).__name__}")
+            raise RunFolderError(f"{path}: expected an object, found {type(value).__name__}")
         return value
 
     def setting(self, name: str) -> Any:
@@ -86,18 +88,15 @@ class RunFolder:
         return self.meta.get(name, config.get(name) if isinstance(config, Mapping) else None)
 
     @cached_property
-    def source_settings(self) -> dict[str, dict[str, Any]]:
-        """The settings of each source by its name, in the order of the config."""
-        sources = self.setting("sources") or {}
-        if isinstance(sources, Mapping):
-            return {name: dict(facts) if isinstance(facts, Mapping) else {} for name, facts in sources.items()}
-        named = [(entry["name"], dict(entry)) if isinstance(entry, Mapping) else (str(entry), {}) for entry in sources]
-        return dict(named)
+    def licenses(self) -> dict[str, str | None]:
+        """The licence of each source of the config, in its order; None where it gives none."""
+        licenses = self.meta.get("licenses", {})
+        return {str(name): licenses.get(name) for name in self.setting("sources") or ()}
 
     @cached_property
     def sources(self) -> list[str]:
         """Names of all sources: those of the config in its order, then any others that the folder holds."""
-        names = dict.fromkeys(self.source_settings)
+        names: dict[str, None] = dict.fromkeys(self.licenses)
         for kind in ("ledger", "shards", "quarantine", "dropped"):
             root = self.path / kind
             names |= dict.fromkeys(
@@ -127,10 +126,12 @@ class RunFolder:
         return frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
 
     def ledger(self) -> pl.LazyFrame:
-        """One row a record; raises RunError where the run has not got that far."""
+        """One row a record; raises RunFolderError where the run has not got that far."""
         frame = self.scan("ledger")
         if frame is None:
-            raise RunError(f"{self.path}: no ledger yet: the run has not finished judging; run the same command again")
+            raise RunFolderError(
+                f"{self.path}: no ledger yet: the run has not finished judging; run the same command again"
+            )
         return frame
 
     @cached_property
@@ -174,21 +175,23 @@ class RunFolder:
 
 
 def footer(path: Path) -> tuple[int, pa.Schema]:
-    """The number of rows and the schema of a Parquet file; RunError names a file that is not whole."""
+    """The number of rows and the schema of a Parquet file; RunFolderError names a file that is not whole."""
     try:
         with pq.ParquetFile(path) as file:
             return file.metadata.num_rows, file.schema_arrow.remove_metadata()
     except (OSError, pa.ArrowInvalid) as error:
-        raise RunError(f"{path}: not a whole Parquet file ({line(str(error))})") from error
+        raise RunFolderError(f"{path}: not a whole Parquet file ({line(str(error))})") from error
 
 
-def _step(entry: Mapping[str, Any]) -> RunStep:
-    ranges = {str(name): (low, high) for name, (low, high) in (entry.get("keep") or {}).items()}
+def _step(entry: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]]) -> RunStep:
+    name = str(entry["name"])
+    only = settings.get(name, {}).get("sources")
     return RunStep(
-        name=str(entry["name"]),
+        name=name,
         kind=str(entry["kind"]),
-        use=str(entry.get("use", entry["name"])),
+        use=str(entry["use"]),
         gate=bool(entry.get("gate", False)),
-        group=int(entry.get("group", 0) or 0),
-        keep=ranges,
+        group=int(entry.get("group", 0)),
+        keep={str(signal): (low, high) for signal, (low, high) in entry.get("keep", {}).items()},
+        sources=None if only is None else tuple(only),
     )

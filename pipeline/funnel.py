@@ -24,7 +24,7 @@ class Stage:
     bytes: int | None
     seconds: float | None
 
-    def to_json(self, read: int) -> dict[str, Any]:
+    def to_dict(self, read: int) -> dict[str, Any]:
         """`of_remaining` and `of_all` are shares (0 to 1) dropped of what reached the step and of all that was read."""
         return {
             "name": self.name,
@@ -70,7 +70,7 @@ class Funnel:
         """Tokens of the kept texts, about: UTF-8 bytes / 4."""
         return None if self.bytes is None else tokens(self.bytes)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The funnel as `gristmill stats --json` prints it."""
         return {
             "read": self.read,
@@ -82,12 +82,15 @@ class Funnel:
             "chars": self.chars,
             "bytes": self.bytes,
             "tokens": self.tokens,
-            "stages": [stage.to_json(self.read) for stage in self.stages],
+            "stages": [stage.to_dict(self.read) for stage in self.stages],
         }
 
 
-def build(folder: RunFolder, tally: Tally, work: Work, measured: bool) -> Funnel:
-    """Lay the counts out along the steps; `measured` says that the tally has characters and bytes."""
+def build(folder: RunFolder, tally: Tally, work: Work, measured: bool, source: str | None = None) -> Funnel:
+    """Lay the counts out along the steps that a source goes through (all of them without a source).
+
+    `measured` says that the tally has characters and bytes.
+    """
     struck: dict[int | None, list[tuple[str, str]]] = {}
     for verdict, reason in sorted(tally.rows, key=lambda key: (key[1], key[0])):
         if verdict != "kept" and tally.rows[verdict, reason]:
@@ -112,11 +115,12 @@ def build(folder: RunFolder, tally: Tally, work: Work, measured: bool) -> Funnel
 
     stage("read", "reader", struck.pop(READ, []))
     for place, step in enumerate(folder.steps):
-        stage(step.name, step.kind, struck.pop(place, []))
+        if source is None or step.sources is None or source in step.sources or place in struck:
+            stage(step.name, step.kind, struck.pop(place, []))
     if None in struck:
         stage("other", "other", struck.pop(None))
     known = {entry.name for entry in stages}
-    for name in work.seconds:
+    for name in sorted(work.seconds):
         if name not in known:  # such as writing: it takes time and drops nothing
             stage(name, "task", [])
     kept = [key for key in tally.rows if key[0] == "kept"]

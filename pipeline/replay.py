@@ -181,6 +181,8 @@ class Replay:
                 seen |= pl.any_horizontal(*signals, pl.lit(everything))
                 seen |= pl.lit(kind == "transform") & (pl.col("chars") > 0)
                 needed = [place for place in places if kind == "transform" or self.run.steps[place].name in ranged]
-            if needed:
-                found.append(pl.when(~seen).then(pl.lit(needed[0], dtype=pl.Int16)))
+            for place in needed:
+                only = self.run.steps[place].sources
+                concerned = pl.lit(True) if only is None else pl.col("source").is_in(only)
+                found.append(pl.when(~seen & concerned).then(pl.lit(place, dtype=pl.Int16)))
         return pl.coalesce([*found, pl.lit(_NEVER, dtype=pl.Int16)])

@@ -17,38 +17,39 @@ from rich.text import Text
 
 from filters.base import Range
 from pipeline.escape import line
-from pipeline.folder import RunError, RunFolder, footer, tokens
+from pipeline.folder import RunFolder, footer, tokens
 from pipeline.funnel import Funnel, build
 from pipeline.schema import VERDICTS
 from pipeline.tables import beside, interval, number, seconds, share, table
 from pipeline.tally import Tally, Work, file_counts, ledger_tallies, merged, receipt_work, uneven
 
 
-class ConservationError(RunError):
+class ConservationError(Exception):
     """Records were lost or counted twice; the message has one line a difference: the source and both numbers."""
 
 
 @dataclass(frozen=True)
 class Stats:
-    """The funnels of a run; `complete` once every record that was read has its row in the ledger."""
+    """The funnels of a run, and its ranges by signal; `complete` once every record has its row in the ledger."""
 
     run: str
     complete: bool
     sources: Mapping[str, Funnel]
     total: Funnel
+    ranges: Mapping[str, Range]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What `gristmill stats --json` prints."""
         return {
             "run": self.run,
             "complete": self.complete,
-            "sources": {name: funnel.to_json() for name, funnel in self.sources.items()},
-            "total": self.total.to_json(),
+            "sources": {name: funnel.to_dict() for name, funnel in self.sources.items()},
+            "total": self.total.to_dict(),
         }
 
 
 def stats(run: Path | RunFolder) -> Stats:
-    """Count a finished or partly finished run; raises RunError where there is none."""
+    """Count a finished or partly finished run; raises RunFolderError where there is none."""
     folder = run if isinstance(run, RunFolder) else RunFolder(run)
     ledger, receipts = ledger_tallies(folder), receipt_work(folder)
     counted: dict[str, tuple[Tally, Work, bool]] = {}
@@ -61,14 +62,8 @@ def stats(run: Path | RunFolder) -> Stats:
         everything.add(work)
     whole = all(whole for _, _, whole in counted.values())
     total = build(folder, merged(tally for tally, _, _ in counted.values()), everything, whole)
-    funnels = {name: build(folder, *parts) for name, parts in counted.items()}
-    return Stats(str(folder.path), whole and bool(ledger) and not unfinished(folder), funnels, total)
-
-
-def unfinished(folder: RunFolder) -> list[str]:
-    """The tasks that run.json names and that have no receipt."""
-    done = {receipt["task"] for receipt in folder.receipts()}
-    return [task for task in folder.meta.get("tasks", ()) if task not in done]
+    funnels = {name: build(folder, *parts, source=name) for name, parts in counted.items()}
+    return Stats(str(folder.path), whole and bool(folder.meta.get("complete")), funnels, total, folder.ranges())
 
 
 def conservation(run: Path | RunFolder) -> None:
@@ -79,8 +74,8 @@ def conservation(run: Path | RunFolder) -> None:
     """
     folder = run if isinstance(run, RunFolder) else RunFolder(run)
     ledger, receipts, quarantine = ledger_tallies(folder), receipt_work(folder), file_counts(folder, "quarantine")
-    wrong = [f"task '{line(task)}': it has no receipt" for task in unfinished(folder)]
-    wrong += uneven(folder)
+    dropped = file_counts(folder, "dropped")
+    wrong = list(uneven(folder))
     for name in dict.fromkeys((*folder.sources, *sorted(ledger), *sorted(filter(None, receipts)))):
         work, tally = receipts.get(name, Work()), ledger.get(name, Tally())
 
@@ -95,23 +90,16 @@ def conservation(run: Path | RunFolder) -> None:
                 wrong.append(
                     f"source '{line(name)}': {number} rows of the ledger have verdict {verdict!r} for {reason!r}"
                 )
-            elif verdict != "kept" and not _after_judging(folder, reason):
-                what = f"{verdict} for {line(reason)}, by the receipts and in the ledger"
-                same(what, work.judged.rows[verdict, reason], number)
-        in_ledger = Counter(tally.of("quarantined"))
-        for reason in sorted(in_ledger | quarantine.get(name, Counter())):
-            files = quarantine.get(name, Counter())[reason]
-            same(f"quarantined for {line(reason)}, in the ledger and in quarantine files", in_ledger[reason], files)
+            else:
+                what = f"{verdict} {line(reason)}".strip()
+                same(f"{what}, by the receipts and in the ledger", work.judged.rows[verdict, reason], number)
+        for verdict, files in (("dropped", dropped), ("quarantined", quarantine)):
+            rows, stored = Counter(tally.of(verdict)), files.get(name, Counter())
+            for reason in sorted(rows | stored):
+                same(f"{verdict} {line(reason)}, in the ledger and in files", rows[reason], stored[reason])
     wrong += _shards(folder)
     if wrong:
         raise ConservationError("\n".join(wrong))
-
-
-def _after_judging(folder: RunFolder, reason: str) -> bool:
-    """Whether a reason is given only after the judge stage, so that receipts of that stage cannot have it."""
-    place = folder.place(reason)
-    barrier = [number for number, step in enumerate(folder.steps) if step.kind == "dedup"]
-    return place is not None and bool(barrier) and place >= barrier[0]
 
 
 def _shards(folder: RunFolder) -> list[str]:
@@ -175,8 +163,10 @@ def reason_table(title: str, funnel: Funnel) -> Table:
     return table(title, ("reason", "verdict", "records", "of all"), rows)
 
 
-def render(counted: Stats) -> RenderableType:
-    """The funnel of every source, and of all where there are several."""
+def render(counted: "Stats | Comparison") -> RenderableType:
+    """The funnel of every source, and of all where there are several; of two runs the differences."""
+    if isinstance(counted, Comparison):
+        return _render_comparison(counted)
     parts: list[RenderableType] = []
     if not counted.complete:
         parts.append(Text("This run is not finished: the counts are of the tasks done so far.", style="yellow"))
@@ -197,27 +187,23 @@ class Comparison:
     after: Stats
     ranges: Mapping[str, tuple[Range | None, Range | None]]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What `gristmill stats A B --json` prints."""
         ranges = {
             name: {"before": list(old) if old else None, "after": list(new) if new else None}
             for name, (old, new) in self.ranges.items()
         }
-        return {"before": self.before.to_json(), "after": self.after.to_json(), "ranges": ranges}
+        return {"before": self.before.to_dict(), "after": self.after.to_dict(), "ranges": ranges}
 
 
-def compare(before: Path, after: Path) -> Comparison:
-    """Count two runs; raises RunError where one of them is none."""
-    folders = RunFolder(before), RunFolder(after)
-    old, new = (
-        {f"{step.name}.{signal}": ends for step in run.steps for signal, ends in step.keep.items()} for run in folders
-    )
+def compare(before: Stats, after: Stats) -> Comparison:
+    """Lay two runs beside one another."""
+    old, new = before.ranges, after.ranges
     changed = {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
-    return Comparison(stats(folders[0]), stats(folders[1]), changed)
+    return Comparison(before, after, changed)
 
 
-def render_comparison(comparison: Comparison) -> RenderableType:
-    """A table of differences for every source, and for all of them."""
+def _render_comparison(comparison: Comparison) -> RenderableType:
     before, after = comparison.before, comparison.after
     names = (f"A {before.run}", f"B {after.run}")
     parts: list[RenderableType] = [Text("\n".join(map(line, names)))]

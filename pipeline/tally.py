@@ -81,26 +81,33 @@ def file_counts(run: RunFolder, kind: str) -> dict[str, Counter[str]]:
     return counted
 
 
+COUNTING = ("read", "judge", "shard")
+"""The stages that records go through, each with what the one before it kept; `judge` is not in every run."""
+
+
 def receipt_work(run: RunFolder) -> dict[str | None, Work]:
     """Sums of the receipts by source; None has the tasks that serve all sources at once, such as clustering.
 
-    A source is read and judged in one stage or in two, `read` and then `judge`; the second sees what the first kept.
+    Time that a task did not spend in steps is that of reading in the first stage, of deduplication in the tasks that
+    find clusters, and else of writing.
     """
-    receipts = list(run.receipts())
-    first = "read" if any(receipt["stage"] == "read" for receipt in receipts) else "judge"
+    dedup = next((step.name for step in run.steps if step.kind == "dedup"), "dedup")
+    rest = {"read": "read", "bands": dedup, "clusters": dedup}
     summed: dict[str | None, Work] = {}
-    for receipt in receipts:
-        work = summed.setdefault(receipt.get("source"), Work())
-        for step in receipt.get("steps", ()):
-            name, seconds = step["name"], step.get("seconds", 0.0)
+    for receipt in run.receipts():
+        work, stage = summed.setdefault(receipt["source"], Work()), receipt["stage"]
+        spent = {step["name"]: step["seconds"] for step in receipt["steps"]}
+        name = rest.get(stage, "write")
+        spent[name] = spent.get(name, 0.0) + max(receipt["seconds"] - sum(spent.values()), 0.0)
+        for name, seconds in spent.items():
             work.seconds[name] = work.seconds.get(name, 0.0) + seconds
-        if receipt["stage"] not in ("read", "judge"):
+        if stage not in COUNTING:
             continue
         counts = receipt["counts"]
-        if receipt["stage"] == first:
+        if stage == COUNTING[0]:
             work.read += counts["read"]
             work.judged.rows["kept", ""] += counts["read"]
-            work.ignored.update(counts.get("ignored", {}))
+        work.ignored.update(counts["ignored"])
         for verdict in ("dropped", "quarantined"):
             for reason, number in counts[verdict].items():
                 work.judged.rows[verdict, reason] += number
@@ -111,13 +118,12 @@ def receipt_work(run: RunFolder) -> dict[str | None, Work]:
 def uneven(run: RunFolder) -> Iterator[str]:
     """The tasks that did not keep, drop or quarantine as many records as they took in, with both numbers."""
     for receipt in run.receipts():
-        if receipt["stage"] not in ("read", "judge"):
-            continue
-        counts = receipt["counts"]
-        out = counts["kept"] + sum(counts["dropped"].values()) + sum(counts["quarantined"].values())
-        if counts["read"] != out:
-            source, task = line(str(receipt["source"])), line(str(receipt["task"]))
-            yield f"source '{source}': records in and out of task '{task}': {counts['read']} and {out}"
+        if receipt["stage"] in COUNTING:
+            counts = receipt["counts"]
+            out = counts["kept"] + sum(counts["dropped"].values()) + sum(counts["quarantined"].values())
+            if counts["read"] != out:
+                source, task = line(str(receipt["source"])), line(str(receipt["task"]))
+                yield f"source '{source}': records in and out of task '{task}': {counts['read']} and {out}"
 
 
 def merged(tallies: Iterable[Tally]) -> Tally:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from filters.base import Range
 from pipeline.escape import line
-from pipeline.folder import RunError, RunFolder, nearest, tokens
+from pipeline.folder import RunFolder, RunFolderError, nearest, tokens
 from pipeline.replay import UNMEASURED, Fate, Replay
 from pipeline.tables import beside, interval, table
 from pipeline.tally import Tally, ledger_tallies
@@ -54,7 +54,7 @@ class Side:
                 rows
             )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """`tokens` is an estimate: UTF-8 bytes / 4."""
         return {
             "kept": self.kept,
@@ -79,9 +79,9 @@ class Outcome:
     gained: int = 0
     lost: int = 0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Both sides, and what moved."""
-        sides = {"before": self.before.to_json(), "after": self.after.to_json()}
+        sides = {"before": self.before.to_dict(), "after": self.after.to_dict()}
         return {"read": self.read, "gained": self.gained, "lost": self.lost, **sides}
 
 
@@ -94,7 +94,7 @@ class WhatIf:
     sources: Mapping[str, Outcome]
     total: Outcome
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What `gristmill whatif --json` prints."""
         changes = [
             {
@@ -104,15 +104,15 @@ class WhatIf:
             }
             for change in self.changes
         ]
-        sources = {name: outcome.to_json() for name, outcome in self.sources.items()}
-        return {"run": self.run, "changes": changes, "sources": sources, "total": self.total.to_json()}
+        sources = {name: outcome.to_dict() for name, outcome in self.sources.items()}
+        return {"run": self.run, "changes": changes, "sources": sources, "total": self.total.to_dict()}
 
 
 def whatif(run: Path, changes: Sequence[str]) -> WhatIf:
     """Work the verdicts of a run out again under changes such as `gopher.words=200:`, `=:1000`, `=50:1000` or `=off`.
 
-    `minhash=off` leaves a deduplication step out and `gopher=off` all ranges of a filter. Raises RunError, with every
-    change that cannot be made, or where the ledger does not follow from the run's own ranges.
+    `minhash=off` leaves a deduplication step out and `gopher=off` all ranges of a filter. Raises RunFolderError with
+    every change that cannot be made, or where the ledger does not follow from the run's own ranges.
     """
     folder = RunFolder(run)
     ledger = ledger_tallies(folder)
@@ -147,7 +147,7 @@ def _check(ledger: Mapping[str, Tally], fates: Sequence[Fate]) -> None:
         if found[source, outcome, reason] != again[source, outcome, reason]
     ]
     if wrong:
-        raise RunError("\n".join(("the ledger does not follow from the ranges of the run:", *wrong)))
+        raise RunFolderError("\n".join(("the ledger does not follow from the ranges of the run:", *wrong)))
 
 
 def _changed(folder: RunFolder, changes: Sequence[str]) -> tuple[dict[str, Range], frozenset[str], tuple[Change, ...]]:
@@ -162,12 +162,12 @@ def _changed(folder: RunFolder, changes: Sequence[str]) -> tuple[dict[str, Range
         name = name.strip()
         try:
             if not equals:
-                raise RunError("write it as step.signal=low:high or step.signal=off")
+                raise RunFolderError("write it as step.signal=low:high or step.signal=off")
             ends = _interval(value.strip())
             names = _targets(folder, name, ends)
             if any(target in new or target in off for target in names):
-                raise RunError(f"'{line(name)}' is changed twice")
-        except RunError as error:
+                raise RunFolderError(f"'{line(name)}' is changed twice")
+        except RunFolderError as error:
             problems.append(f"{line(change)}: {error}")
             continue
         for target in names:
@@ -177,7 +177,7 @@ def _changed(folder: RunFolder, changes: Sequence[str]) -> tuple[dict[str, Range
                 new[target] = ends
             made.append(Change(target, old.get(target), ends))
     if problems:
-        raise RunError("\n".join(problems))
+        raise RunFolderError("\n".join(problems))
     merged = {**old, **new}
     order = [*folder.signals, *(column for column in merged if column not in folder.signals)]
     order.sort(key=lambda column: _place(folder, column))
@@ -196,26 +196,26 @@ def _targets(folder: RunFolder, name: str, ends: Range | None) -> list[str]:
     if name in steps:
         step = steps[name]
         if ends is not None:
-            raise RunError(f"'{line(name)}' is a step: it can only be off; a range is of one of its signals")
+            raise RunFolderError(f"'{line(name)}' is a step: it can only be off; a range is of one of its signals")
         if step.kind == "dedup":
             return [name]
         if step.kind == "filter":
             if mine := [column for column in ranges if folder.owner(column) == name]:
                 return mine
-            raise RunError(f"'{line(name)}' has no ranges that could be off")
-        raise RunError(f"'{line(name)}' changes text and drops nothing")
+            raise RunFolderError(f"'{line(name)}' has no ranges that could be off")
+        raise RunFolderError(f"'{line(name)}' changes text and drops nothing")
     measured = [column for column, kind in folder.signals.items() if kind.is_numeric() or kind == pl.Boolean]
     known = [c for c in dict.fromkeys((*measured, *ranges)) if (s := folder.owner(c)) and steps[s].kind == "filter"]
     if name in known:
         return [name]
     owner = folder.owner(name)
     if owner is not None and steps[owner].kind != "filter":
-        raise RunError(f"'{line(owner)}' is no filter: it has no ranges{nearest(name, known)}")
+        raise RunFolderError(f"'{line(owner)}' is no filter: it has no ranges{nearest(name, known)}")
     if name in folder.signals:
-        raise RunError(f"'{line(name)}' is text: it has no range{nearest(name, known)}")
+        raise RunFolderError(f"'{line(name)}' is text: it has no range{nearest(name, known)}")
     near = [column for column in known if owner is None or folder.owner(column) == owner]
     kind = "signal" if owner is not None else "step or signal"
-    raise RunError(f"unknown {kind} '{line(name)}'{nearest(name, near)}")
+    raise RunFolderError(f"unknown {kind} '{line(name)}'{nearest(name, near)}")
 
 
 def _interval(value: str) -> Range | None:
@@ -223,10 +223,10 @@ def _interval(value: str) -> Range | None:
         return None
     match = _INTERVAL.fullmatch(value)
     if match is None or value == ":":
-        raise RunError(f"'{line(value)}' is no range: write 200: or :1000 or 50:1000, or off")
+        raise RunFolderError(f"'{line(value)}' is no range: write 200: or :1000 or 50:1000, or off")
     low, high = (_end(match[side].strip()) for side in ("low", "high"))
     if low is not None and high is not None and low > high:
-        raise RunError(f"the lower end {low:.12g} is above the upper end {high:.12g}: nothing would be kept")
+        raise RunFolderError(f"the lower end {low:.12g} is above the upper end {high:.12g}: nothing would be kept")
     return low, high
 
 
@@ -236,9 +236,9 @@ def _end(text: str) -> float | None:
     try:
         end = float(text)
     except ValueError:
-        raise RunError(f"'{line(text)}' is no number") from None
+        raise RunFolderError(f"'{line(text)}' is no number") from None
     if not math.isfinite(end):
-        raise RunError(f"'{line(text)}': leave the end of a range empty to have it open")
+        raise RunFolderError(f"'{line(text)}': leave the end of a range empty to have it open")
     return end
 
 

@@ -1,4 +1,4 @@
-"""A small curation run worked out in plain Python, and written as a run folder: the oracle of everything that reads runs.
+"""A small curation run worked out in plain Python and written as a run folder: the oracle of what reads runs.
 
 The simulation knows every signal of every document, also those that a real run would not have measured, so it can say
 what a run under other ranges would truly have given.
@@ -198,9 +198,10 @@ def write(
         }
         for name, kind, gate in steps
     ]
-    config = {"sources": {name: {"license": None} for name in sources}, "measure": measure, "limit": None}
+    config = {"steps": {}, "measure": measure, "limit": None}
+    meta = {"complete": True, "config": config, "sources": sources, "licenses": {}, "steps": entries, **meta}
     (path / "receipts").mkdir(parents=True)
-    (path / "run.json").write_text(json.dumps({"config": config, "steps": entries, "seed": 1, **meta}))
+    (path / "run.json").write_text(json.dumps(meta))
     names = {name for name, _, _ in steps}
     schema = pa.schema([*LEDGER, *(pa.field(c, t) for c, t in SIGNALS.items() if c.split(".")[0] in names)])
     for number, source in enumerate(sources):
@@ -241,41 +242,31 @@ def write(
                         schema=kind_schema,
                     )
                     pq.write_table(table, folder / f"part-{part:05d}.parquet", row_group_size=7)
-        receipt(path, f"read-{number}", "read", source, mine, [s for s in steps if s[0] in ("url", "extract")])
-        rest = [doc for doc in mine if not doc.reason or not doc.reason.startswith(("read.", "url.", "extract."))]
-        receipt(
-            path,
-            f"judge-{number}",
-            "judge",
-            source,
-            rest,
-            [s for s in steps if s[0] in ("gopher", "lines", "language")],
-        )
-    (path / "receipts" / "clusters.json").write_text(
-        json.dumps(
-            {"task": "clusters", "stage": "clusters", "source": None, "steps": [{"name": "minhash", "seconds": 2.5}]}
-        )
-    )
+        left, heads = mine, {"read": ("read", "url", "extract"), "judge": ("gopher", "lines", "language")}
+        if measure == "all":  # what an early filter dropped goes on to be measured, and is settled by the second stage
+            heads = {"read": ("read", "extract"), "judge": ("url", *heads["judge"])}
+        for stage, own in {**heads, "shard": ("dedup", "pii", "late")}.items():
+            left = receipt(path, f"{stage}-{source}-{number}", stage, source, left, own)
+    entry = {"task": "clusters", "stage": "clusters", "source": None, "seconds": 2.5, "steps": [], "counts": {}}
+    (path / "receipts" / "clusters.json").write_text(json.dumps(entry))
     return path
 
 
-def receipt(
-    path: Path, task: str, stage: str, source: str, docs: list[Doc], steps: list[tuple[str, str, bool]]
-) -> None:
-    """Write the receipt of one task over these documents."""
-    own = {name for name, _, _ in steps} | ({"read"} if stage == "read" else set())
-    dropped: Counter[str] = Counter()
-    quarantined: Counter[str] = Counter()
-    for doc in docs:
-        if doc.reason and doc.reason.split(".")[0] in own:
-            (dropped if doc.verdict == "dropped" else quarantined)[doc.reason] += 1
-    kept = len(docs) - dropped.total() - quarantined.total()
-    counts = {"read": len(docs), "kept": kept, "dropped": dropped, "quarantined": quarantined, "ignored": {}}
-    if stage == "read":
-        counts["ignored"] = {"warcinfo": 1}
-    seconds = [{"name": name, "kind": kind, "seconds": 0.5} for name, kind, _ in steps]
-    body = {"task": task, "stage": stage, "source": source, "steps": seconds, "counts": counts}
-    (path / "receipts" / f"{task}.json").write_text(json.dumps(body))
+def receipt(path: Path, task: str, stage: str, source: str, docs: list[Doc], own: tuple[str, ...]) -> list[Doc]:
+    """Write the receipt of one task over these documents, and give those that it keeps."""
+    ended = [doc for doc in docs if doc.reason and doc.reason.split(".")[0] in own]
+    counts = {
+        "read": len(docs),
+        "kept": len(docs) - len(ended),
+        "dropped": Counter(doc.reason for doc in ended if doc.verdict == "dropped"),
+        "quarantined": Counter(doc.reason for doc in ended if doc.verdict == "quarantined"),
+        "ignored": {"warcinfo": 1} if stage == "read" else {},
+    }
+    steps = [{"name": name, "seconds": 0.5} for name in own if name not in ("read", "dedup")]
+    body = {"task": task, "stage": stage, "source": source, "seconds": 0.5 * len(steps) + 0.25, "steps": steps}
+    name = f"{task.encode().hex()}.json"
+    (path / "receipts" / name).write_text(json.dumps({**body, "counts": counts}))
+    return [doc for doc in docs if doc not in ended]
 
 
 @pytest.fixture(scope="session")

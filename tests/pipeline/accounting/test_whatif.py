@@ -1,4 +1,4 @@
-"""What-if answers against a second run in plain Python under the changed ranges, and against a walk over ledger rows."""
+"""What-if against a second run in plain Python under the changed ranges, and against a walk over ledger rows."""
 
 import json
 from collections import Counter
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pipeline.folder import RunError
+from pipeline.folder import RunFolderError
 from pipeline.whatif import render, whatif
 
 MakeRun = Callable[..., tuple[Path, list[Any]]]
@@ -75,7 +75,7 @@ def answered(answer: Any) -> dict[str, tuple[int, dict[str, int], dict[str, int]
     """The same of the `after` side."""
     return {
         name: (side["after"]["kept"], side["after"]["dropped"], side["after"]["quarantine"])
-        for name, side in answer.to_json()["sources"].items()
+        for name, side in answer.to_dict()["sources"].items()
     }
 
 
@@ -149,7 +149,7 @@ def test_agrees_with_a_walk_over_the_ledger(
     rows = pl.read_parquet(run / "ledger" / "**" / "*.parquet").sort("ordinal").rows(named=True)
     ranges, off = applied(simulation.RANGES, made), "minhash=off" in made
     expected = walk(simulation, rows, ranges, off, measure)
-    answer = whatif(run, made).to_json()
+    answer = whatif(run, made).to_dict()
     found: Counter[tuple[str, str, str]] = Counter()
     for source, outcome in answer["sources"].items():
         after = outcome["after"]
@@ -236,9 +236,9 @@ def test_a_whole_filter_can_be_off(make_run: MakeRun) -> None:
     run, _ = make_run(seed=4)
     answer = whatif(run, ["gopher=off"])
     assert {change.name for change in answer.changes} == {"gopher.words", "gopher.mean_word"}
-    assert answer.to_json() == {
-        **whatif(run, ["gopher.words=off", "gopher.mean_word=off"]).to_json(),
-        "changes": answer.to_json()["changes"],
+    assert answer.to_dict() == {
+        **whatif(run, ["gopher.words=off", "gopher.mean_word=off"]).to_dict(),
+        "changes": answer.to_dict()["changes"],
     }
 
 
@@ -261,14 +261,14 @@ def test_a_whole_filter_can_be_off(make_run: MakeRun) -> None:
 )
 def test_names_what_is_wrong_with_a_change(make_run: MakeRun, change: str, parts: tuple[str, ...]) -> None:
     run, _ = make_run(seed=5, count=40)
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(RunFolderError) as caught:
         whatif(run, [change, "lines.nothing=1:"])
     assert all(part in str(caught.value) for part in (*parts, "lines.nothing"))  # all problems at once
 
 
 def test_refuses_the_same_signal_twice(make_run: MakeRun) -> None:
     run, _ = make_run(seed=5, count=40)
-    with pytest.raises(RunError, match="changed twice"):
+    with pytest.raises(RunFolderError, match="changed twice"):
         whatif(run, ["gopher.words=5:", "gopher=off"])
 
 
@@ -277,7 +277,7 @@ def test_refuses_a_ledger_that_does_not_follow_from_its_ranges(make_run: MakeRun
     meta = json.loads((run / "run.json").read_text())
     next(step for step in meta["steps"] if step["name"] == "gopher")["keep"]["words"] = [60, 1000]
     (run / "run.json").write_text(json.dumps(meta))
-    with pytest.raises(RunError, match=r"does not follow(.|\n)*source 'web'.*gopher.words"):
+    with pytest.raises(RunFolderError, match=r"does not follow(.|\n)*source 'web'.*gopher.words"):
         whatif(run, [])
 
 
