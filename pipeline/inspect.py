@@ -125,36 +125,64 @@ def _reasons(folder: RunFolder, wanted: str, source: str | None) -> tuple[str, l
     return verdict, sorted(reason for reason in meant if found[reason] == verdict)
 
 
+def samples_by_reason(run: Path | RunFolder, n: int = 3, seed: int = 0) -> dict[str, list[Sample]]:
+    """Up to `n` dropped or quarantined documents of every reason, in one pass over each kind of file."""
+    folder = run if isinstance(run, RunFolder) else RunFolder(run)
+    found: dict[str, list[Sample]] = {}
+    for verdict in ("dropped", "quarantined"):
+        files = folder.files(_FOLDERS[verdict])
+        smallest = _smallest(files, None, n, seed, apart=True)
+        for reason in sorted(smallest, key=str):
+            found[str(reason)] = _read(folder, verdict, files, smallest[reason])
+    return found
+
+
 def _samples(
     folder: RunFolder, verdict: str, source: str | None, reasons: Sequence[str] | None, n: int, seed: int
 ) -> list[Sample]:
     files = folder.files(_FOLDERS[verdict], source)
-    places = _smallest(files, reasons, n, seed)
+    return _read(folder, verdict, files, _smallest(files, reasons, n, seed).get(None, []))
+
+
+def _read(folder: RunFolder, verdict: str, files: Sequence[Path], places: Sequence[_Place]) -> list[Sample]:
     rows = [_row(files[place.file], place.row) for place in places]
     facts = _facts(folder, rows)
     ranges = folder.ranges()
     return [_sample(folder, verdict, row, facts.get((row["source"], row["id"]), {}), ranges) for row in rows]
 
 
-def _smallest(files: Sequence[Path], reasons: Sequence[str] | None, n: int, seed: int) -> list[_Place]:
-    """The rows with the `n` smallest hashes, in their order."""
-    best: list[_Place] = []
-    columns = ["id"] if reasons is None else ["id", "reason"]
+def _smallest(
+    files: Sequence[Path], reasons: Sequence[str] | None, n: int, seed: int, apart: bool = False
+) -> dict[str | None, list[_Place]]:
+    """The rows with the `n` smallest hashes, in their order: of all `reasons` under None, or of each one `apart`."""
+    best: dict[str | None, list[_Place]] = {}
     for number, file in enumerate(files):
         first = 0
-        for batch in _batches(file, columns):
+        for batch in _batches(file, ["id", "reason"] if apart or reasons is not None else ["id"]):
             hashes = hash_ids(batch["id"], seed)
-            rows = np.arange(len(hashes))
-            if reasons is not None:
-                rows = rows[
-                    pc.is_in(batch["reason"], pa.array(list(reasons), pa.string())).to_numpy(zero_copy_only=False)
-                ]
-            if len(rows) > n:
-                rows = rows[np.argpartition(hashes[rows], n - 1)[:n]]
-            found = (_Place(int(hashes[row]), batch["id"][int(row)].as_py(), number, first + int(row)) for row in rows)
-            best = heapq.nsmallest(n, [*best, *found])
+            for key, rows in _rows_by(batch, reasons, apart):
+                if len(rows) > n:
+                    rows = rows[np.argpartition(hashes[rows], n - 1)[:n]]
+                found = (
+                    _Place(int(hashes[row]), batch["id"][row].as_py(), number, first + row) for row in rows.tolist()
+                )
+                best[key] = heapq.nsmallest(n, [*best.get(key, []), *found])
             first += batch.num_rows
     return best
+
+
+def _rows_by(
+    batch: pa.RecordBatch, reasons: Sequence[str] | None, apart: bool
+) -> Iterator[tuple[str | None, npt.NDArray[np.int64]]]:
+    """The numbers of a batch's rows: those of each reason, or those of some or of all reasons together."""
+    if apart:
+        for reason in pc.unique(batch["reason"]).to_pylist():
+            yield reason, np.flatnonzero(pc.equal(batch["reason"], reason).to_numpy(zero_copy_only=False))
+    elif reasons is not None:
+        wanted = pa.array(list(reasons), pa.string())
+        yield None, np.flatnonzero(pc.is_in(batch["reason"], wanted).to_numpy(zero_copy_only=False))
+    else:
+        yield None, np.arange(batch.num_rows)
 
 
 def hash_ids(ids: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
