@@ -127,6 +127,7 @@ def _write_warc(path: Path, pages: Iterable[tuple[str, str]]) -> None:
                 url,
                 "response",
                 payload=BytesIO(body),
+                length=len(body),
                 http_headers=StatusAndHeaders("200 OK", headers, protocol="HTTP/1.1"),
                 warc_headers_dict={"WARC-Date": DATE, "WARC-Record-ID": _record_id(url)},
             )

@@ -22,7 +22,7 @@ from packaging.specifiers import SpecifierSet
 if TYPE_CHECKING:
     from rich.table import Table
 
-Status = Literal["ok", "warn", "fail"]
+State = Literal["ok", "warn", "fail"]
 
 SECONDS = 120
 """For one check in a fresh interpreter: a first import from a slow disk takes its time."""
@@ -41,9 +41,13 @@ class Check(NamedTuple):
     """One finding; `remedy` is empty where nothing is to be done."""
 
     name: str
-    status: Status
+    state: State
     detail: str
     remedy: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """The finding as `doctor --json` prints it."""
+        return self._asdict()
 
 
 class Trouble(Exception):
@@ -53,21 +57,21 @@ class Trouble(Exception):
 def checks() -> list[Check]:
     """Carry out all checks, in the order in which their remedies are best applied."""
     return [
-        _python(),
-        *_packages(),
-        _imports(),
-        _language_model(),
-        _blocklist(),
-        _shadowed(),
-        _compiled_cache(),
-        _disk(),
-        _memory(),
-        _ray(),
-        _torch(),
+        python(),
+        *packages(),
+        imports(),
+        language_model(),
+        blocklist(),
+        shadowed(),
+        compiled_cache(),
+        disk(),
+        memory(),
+        ray(),
+        torch(),
     ]
 
 
-def table(found: list[Check]) -> "Table":
+def render(found: list[Check]) -> "Table":
     """Lay findings out for a terminal."""
     from rich.table import Table
     from rich.text import Text
@@ -77,13 +81,12 @@ def table(found: list[Check]) -> "Table":
     for heading in ("check", "", "finding", "remedy"):
         rows.add_column(heading, overflow="fold")
     for check in found:
-        rows.add_row(
-            Text(check.name), Text(check.status, colours[check.status]), Text(check.detail), Text(check.remedy)
-        )
+        rows.add_row(Text(check.name), Text(check.state, colours[check.state]), Text(check.detail), Text(check.remedy))
     return rows
 
 
-def _python() -> Check:
+def python() -> Check:
+    """Compare this interpreter with the versions that the distribution asks for."""
     wanted = SpecifierSet(importlib.metadata.metadata("gristmill")["Requires-Python"])
     version = ".".join(map(str, sys.version_info[:3]))
     if version in wanted:
@@ -91,7 +94,7 @@ def _python() -> Check:
     return Check("python", "fail", f"{version} at {sys.executable}; needed: {wanted}", "make .venv with a newer Python")
 
 
-def _packages() -> Iterator[Check]:
+def packages() -> Iterator[Check]:
     """Versions of the packages that this distribution asks for, one finding for the core and one for each extra."""
     wanted = [Requirement(line) for line in importlib.metadata.requires("gristmill") or []]
     core = [wish for wish in wanted if wish.marker is None or wish.marker.evaluate({"extra": ""})]
@@ -103,7 +106,7 @@ def _packages() -> Iterator[Check]:
         yield _versions(f"packages of [{extra}]", wishes, "warn", remedy)
 
 
-def _versions(name: str, wanted: list[Requirement], status: Status, remedy: str) -> Check:
+def _versions(name: str, wanted: list[Requirement], state: State, remedy: str) -> Check:
     wrong = []
     for wish in wanted:
         try:
@@ -114,11 +117,11 @@ def _versions(name: str, wanted: list[Requirement], status: Status, remedy: str)
         if not wish.specifier.contains(version, prereleases=True):
             wrong.append(f"{wish.name} is {version}, needed: {wish.specifier}")
     if wrong:
-        return Check(name, status, "; ".join(wrong), remedy)
+        return Check(name, state, "; ".join(wrong), remedy)
     return Check(name, "ok", f"{len(wanted)} of {len(wanted)} have versions in range")
 
 
-def _imports() -> Check:
+def imports() -> Check:
     """Import every compiled library of the core, each in its own interpreter: one that crashes must be told by name."""
     modules = ["polars", "pyarrow.parquet", "numba", "fastwarc", "resiliparse.parse", "trafilatura", "fasttext"]
     failures = []
@@ -132,7 +135,7 @@ def _imports() -> Check:
     return Check("imports", "ok", ", ".join(modules))
 
 
-def _language_model() -> Check:
+def language_model() -> Check:
     """Ask the model for the language of a sentence; it is not fetched here."""
     name, remedy = "language model", "gristmill assets fetch"
     try:
@@ -151,7 +154,8 @@ def _language_model() -> Check:
     return Check(name, "ok", f"answers; at {path}")
 
 
-def _blocklist() -> Check:
+def blocklist() -> Check:
+    """Open the URL blocklist; it is unpacked on the first call on a machine."""
     try:
         entries = _ask("from filters import assets; answer = assets.blocklist_size()")
     except Trouble as trouble:
@@ -159,7 +163,7 @@ def _blocklist() -> Check:
     return Check("URL blocklist", "ok", f"{entries:,} hosts and URLs")
 
 
-def _shadowed() -> Check:
+def shadowed() -> Check:
     """See whether a process started in this folder would import a stranger's `pipeline`, `filters` or `training`."""
     name, remedy = "module names", "run from another folder, or rename yours"
     ours = Path(__file__).resolve().parent.parent
@@ -181,7 +185,7 @@ def _shadowed() -> Check:
     return Check(name, "ok", f"pipeline, filters and training come from {ours}")
 
 
-def _compiled_cache() -> Check:
+def compiled_cache() -> Check:
     """Write where numba keeps the compiled kernels; without that, every worker compiles them again."""
     name, remedy = "cache of compiled kernels", "set NUMBA_CACHE_DIR to a folder that can be written"
     try:
@@ -198,10 +202,10 @@ def _compiled_cache() -> Check:
     return Check(name, "ok", f"can be written: {', '.join(folders)}")
 
 
-def _disk() -> Check:
+def disk() -> Check:
     """Measure the disks of this folder and of temporary files, and write to both."""
     found = []
-    status: Status = "ok"
+    state: State = "ok"
     for folder in dict.fromkeys((Path.cwd(), Path(tempfile.gettempdir()))):
         try:
             tempfile.TemporaryFile(dir=folder).close()
@@ -210,14 +214,15 @@ def _disk() -> Check:
         free = shutil.disk_usage(folder).free
         found.append(f"{free / 2**30:.1f} GiB free at {folder}")
         if free < FREE_DISK["fail"]:
-            status = "fail"
-        elif free < FREE_DISK["warn"] and status == "ok":
-            status = "warn"
-    remedy = "" if status == "ok" else "free some, or give --out on a larger disk"
-    return Check("disk", status, ", ".join(found), remedy)
+            state = "fail"
+        elif free < FREE_DISK["warn"] and state == "ok":
+            state = "warn"
+    remedy = "" if state == "ok" else "free some, or give --out on a larger disk"
+    return Check("disk", state, ", ".join(found), remedy)
 
 
-def _memory() -> Check:
+def memory() -> Check:
+    """See whether every core's worker has the memory that it may need."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     available = _available_memory()
     if available is None:
@@ -244,7 +249,8 @@ def _available_memory() -> int | None:
     return available
 
 
-def _ray() -> Check:
+def ray() -> Check:
+    """Import Ray, if it is installed; no instance is started."""
     if importlib.util.find_spec("ray") is None:
         return Check("ray", "ok", "not installed; the engine is local processes")
     try:
@@ -254,7 +260,7 @@ def _ray() -> Check:
     return Check("ray", "ok", f"{version} can be imported")
 
 
-def _torch() -> Check:
+def torch() -> Check:
     """Multiply on the device that training would use."""
     if importlib.util.find_spec("torch") is None:
         return Check("torch", "warn", "not installed; nothing can be trained", "pip install 'gristmill[train]'")

@@ -50,3 +50,15 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     yield context.address_info["gcs_address"]
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def demo_corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
+    """The demo's corpus, built once: files by source (`web`, `code`, `docs`)."""
+    import runpy
+
+    from pipeline import resources
+
+    build = runpy.run_path(str(resources.folder("data") / "corpus.py"))["build"]
+    corpus: dict[str, list[Path]] = build(tmp_path_factory.mktemp("corpus"))
+    return corpus
