@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import polars as pl
+from pydantic import Field
 
 from filters.base import Filter, Range
 from filters.words import Batch, Numbers, count, ratio, signal
@@ -23,7 +24,7 @@ class Gopher(Filter):
         stop_words: how many of the stop words occur, capitals and small letters apart.
     """
 
-    stop_words: tuple[str, ...] = ENGLISH_STOP_WORDS
+    stop_words: tuple[str, ...] = Field(ENGLISH_STOP_WORDS, min_length=1)
 
     defaults: ClassVar[Mapping[str, Range]] = {
         "words": (50, 100_000),

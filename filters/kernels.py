@@ -106,7 +106,7 @@ def _place(slots: NDArray[np.int32], mask: int, keys: Hashes, entries: int, key:
     while slots[at] != 0:
         number = slots[at] - 1
         if keys[number] == key:
-            return I64(number)
+            return int(number)
         at = (at + 1) & mask
     slots[at] = entries + 1
     keys[entries] = key

@@ -8,6 +8,8 @@ Numba freezes the flags of `filters.characters` into the code it keeps on disk a
 flag there needs a change here.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -29,7 +31,8 @@ from filters.characters import (
     WORD,
 )
 
-U8, U16, U32, I64, U64 = np.uint8, np.uint16, np.uint32, np.int64, np.uint64
+U8, U16, U32, U64 = np.uint8, np.uint16, np.uint32, np.uint64
+I64: Any = np.int64  # typed loosely: compiled code makes no difference between int64 and int
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
@@ -77,7 +80,9 @@ def _hash(points: NDArray[np.uint32], first: int, last: int) -> np.uint64:
 @njit(cache=True, nogil=True)
 def _listed(wanted: Hashes, value: np.uint64) -> bool:
     at = np.searchsorted(wanted, value)
-    return at < len(wanted) and wanted[at] == value
+    if at == len(wanted):
+        return False
+    return bool(wanted[at] == value)
 
 
 @njit(cache=True, nogil=True)
@@ -236,6 +241,16 @@ def _split_single(kinds: NDArray[np.uint16], cut: Bytes, size: int) -> None:
 
 
 @njit(cache=True, nogil=True)
+def _longest_run(data: Bytes) -> int:
+    """Return the most bytes without a space or newline between them."""
+    longest = run = 0
+    for byte in data:
+        run = 0 if byte == 0x20 or byte == 0x0A else run + 1
+        longest = max(longest, run)
+    return longest
+
+
+@njit(cache=True, nogil=True)
 def tokenise(
     data: Bytes, offsets: Ints, table: NDArray[np.uint16], whole: Hashes, units: Hashes
 ) -> tuple[Hashes, NDArray[np.uint32], NDArray[np.uint32], Ints, Ints]:
@@ -252,104 +267,119 @@ def tokenise(
         document d has the tokens `bounds[d]:bounds[d + 1]`; and counts `[documents, 6]`, columns as in `COUNTS`.
     """
     documents = len(offsets) - 1
-    capacity = (offsets[documents] - offsets[0]) // 4 + 64
+    capacity = (offsets[documents] - offsets[0]) // 4
     hashes = np.empty(capacity, U64)
     lengths = np.empty(capacity, U32)
     starts = np.empty(capacity, U32)
     bounds = np.zeros(documents + 1, I64)
     counts = np.zeros((documents, 6), I64)
-    room = 256
+    room = _longest_run(data)
     points = np.empty(room, U32)
     kinds = np.empty(room, U16)
     cut = np.zeros(room + 1, U8)
     used = 0
     for document in range(documents):
-        at, end = offsets[document], offsets[document + 1]
-        chars = words = word_chars = alpha_words = sentences = 0
-        fresh, stopped = True, False
-        while at < end:
-            size, union = 0, U16(0)
-            while at < end:
-                if data[at] < 0x80:
-                    point, width = I64(data[at]), 1
-                else:
-                    point, width = decode(data, at)
-                kind = table[point] if point < SIZE else U16(0)
-                at += width
-                if kind & SPACE:
-                    break
-                if size == room:
-                    room *= 2
-                    points, old_points = np.empty(room, U32), points
-                    kinds, old_kinds = np.empty(room, U16), kinds
-                    cut = np.zeros(room + 1, U8)
-                    points[:size] = old_points[:size]
-                    kinds[:size] = old_kinds[:size]
-                points[size] = point
-                kinds[size] = kind
-                union |= kind
-                size += 1
-                kind = U16(0)
-            else:
-                kind = U16(0)
-            if size:
-                plain = union | _CASED == _CASED
-                if not plain:
-                    if union & SINGLE:
-                        _trim(points, kinds, cut, size, whole, units)
-                        _split_single(kinds, cut, size)
-                    else:
-                        first, last = _trim(points, kinds, cut, size, whole, units)
-                        if not _address(points, kinds, first, last):
-                            _split(points, kinds, cut, first, last)
-                start = 0
-                while start < size:
-                    stop = size if plain else start + 1
-                    seen, common = (union, U16(0)) if plain else (kinds[start], kinds[start])
-                    while stop < size and not cut[stop]:
-                        seen |= kinds[stop]
-                        common &= kinds[stop]
-                        stop += 1
-                    if used == capacity:
-                        capacity *= 2
-                        hashes, old_hashes = np.empty(capacity, U64), hashes
-                        lengths, old_lengths = np.empty(capacity, U32), lengths
-                        starts, old_starts = np.empty(capacity, U32), starts
-                        hashes[:used] = old_hashes
-                        lengths[:used] = old_lengths
-                        starts[:used] = old_starts
-                    hashes[used] = _hash(points, start, stop)
-                    lengths[used] = stop - start
-                    starts[used] = chars + start
-                    used += 1
-                    if seen & WORD:
-                        words += 1
-                        word_chars += stop - start
-                        alpha_words += I64(seen & ALPHA != 0)
-                    if fresh:
-                        sentences += 1
-                        fresh = stopped = False
-                    if stop - start == 1 and seen & TERMINAL:
-                        stopped = True
-                    elif stopped and not common & PUNCT:
-                        sentences += 1
-                        stopped = False
-                    start = stop
-                if not plain:
-                    cut[: size + 1] = 0
-                chars += size
-            if kind & SPACE:
-                chars += 1
-                if kind & BREAK:
-                    fresh = True
+        first, last = offsets[document], offsets[document + 1]
+        # A token has a byte at least. Room is made here and not in the loop, where it would cost most of the time.
+        if capacity < used + last - first:
+            capacity = max(2 * capacity, used + last - first)
+            hashes, old_hashes = np.empty(capacity, U64), hashes
+            lengths, old_lengths = np.empty(capacity, U32), lengths
+            starts, old_starts = np.empty(capacity, U32), starts
+            hashes[:used] = old_hashes[:used]
+            lengths[:used] = old_lengths[:used]
+            starts[:used] = old_starts[:used]
+        used += _document(
+            data[first:last],
+            table,
+            whole,
+            units,
+            points,
+            kinds,
+            cut,
+            hashes[used:],
+            lengths[used:],
+            starts[used:],
+            counts[document],
+        )
         bounds[document + 1] = used
-        counts[document, _CHARS] = chars
-        counts[document, _TOKENS] = used - bounds[document]
-        counts[document, _WORDS] = words
-        counts[document, _WORD_CHARS] = word_chars
-        counts[document, _ALPHA_WORDS] = alpha_words
-        counts[document, _SENTENCES] = sentences
     return hashes[:used].copy(), lengths[:used].copy(), starts[:used].copy(), bounds, counts
+
+
+@njit(cache=True, nogil=True)
+def _document(
+    data: Bytes,
+    table: NDArray[np.uint16],
+    whole: Hashes,
+    units: Hashes,
+    points: NDArray[np.uint32],
+    kinds: NDArray[np.uint16],
+    cut: Bytes,
+    hashes: Hashes,
+    lengths: NDArray[np.uint32],
+    starts: NDArray[np.uint32],
+    count: Ints,
+) -> int:
+    """Split one document, whose runs without white space go through the scratch arrays; return the number of tokens."""
+    at = used = chars = words = word_chars = alpha_words = sentences = 0
+    fresh, stopped = True, False
+    while at < len(data):
+        size, union, kind = 0, 0, 0
+        while at < len(data):
+            point, width = decode(data, at)
+            at += width
+            kind = I64(table[point]) if point < SIZE else 0
+            if kind & SPACE:
+                break
+            points[size] = point
+            kinds[size] = kind
+            union |= kind
+            size += 1
+        plain = union | _CASED == _CASED
+        if not plain:
+            first, last = _trim(points, kinds, cut, size, whole, units)
+            if union & SINGLE:
+                _split_single(kinds, cut, size)
+            elif not _address(points, kinds, first, last):
+                _split(points, kinds, cut, first, last)
+        start = 0
+        while start < size:
+            stop = start + 1
+            seen = common = I64(kinds[start])
+            while stop < size and not cut[stop]:
+                seen |= I64(kinds[stop])
+                common &= I64(kinds[stop])
+                stop += 1
+            hashes[used] = _hash(points, start, stop)
+            lengths[used] = stop - start
+            starts[used] = chars + start
+            used += 1
+            if seen & WORD:
+                words += 1
+                word_chars += stop - start
+                alpha_words += I64(seen & ALPHA != 0)
+            if fresh:
+                sentences += 1
+                fresh = stopped = False
+            if stop - start == 1 and seen & TERMINAL:
+                stopped = True
+            elif stopped and not common & PUNCT:
+                sentences += 1
+                stopped = False
+            start = stop
+        if not plain:
+            cut[: size + 1] = 0
+        chars += size
+        if kind & SPACE:
+            chars += 1
+            fresh |= kind & BREAK != 0
+    count[_CHARS] = chars
+    count[_TOKENS] = used
+    count[_WORDS] = words
+    count[_WORD_CHARS] = word_chars
+    count[_ALPHA_WORDS] = alpha_words
+    count[_SENTENCES] = sentences
+    return used
 
 
 @njit(cache=True, nogil=True)

@@ -2,18 +2,19 @@
 
     measure(pl.Series(["Two words."])).counts["tokens"]  # array([3])
 
-Filters build their expressions with `signal`. Polars calls each expression on its own with the same column, so the
-measurement of the last column is remembered.
+Filters build their expressions with `signal`, whose function gets the `Batch` of the column `text`. What a batch holds
+is measured when it is first asked for, so a filter pays for what it uses.
 """
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from threading import RLock
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from filters.memory import Memory
 
 Numbers = NDArray[np.int64] | NDArray[np.float64]
 
@@ -40,7 +41,7 @@ class Batch:
     """
 
     def __init__(self, text: pl.Series) -> None:
-        self.data, self.offsets = _buffers(text)
+        self.data, self.offsets = buffers(text)
         self._lines: dict[int, NDArray[np.int64]] = {}
 
     @cached_property
@@ -126,50 +127,27 @@ def ratio(part: Numbers, whole: Numbers) -> NDArray[np.float64]:
     return np.divide(part, whole, out=np.zeros(len(part)), where=whole != 0)
 
 
-def _buffers(text: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def buffers(text: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return a column as one UTF-8 buffer and its offsets; a null is empty."""
     array = text.fill_null("").rechunk().to_arrow()  # large_string: 64-bit offsets into one buffer
     _, offsets, data = array.buffers()
     bounds = np.frombuffer(offsets, np.int64, len(array) + 1, array.offset * 8) if offsets else np.zeros(1, np.int64)
     return np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8), bounds
 
 
-_lock = RLock()
-_last: tuple[list[Any], Batch] | None = None
+_memory: Memory[Batch] = Memory()
 
 
 def measure(text: pl.Series) -> Batch:
-    """Return the measurement of a column of text; that of the last column is remembered.
-
-    A column is known again by the addresses of its Arrow buffers. That is sound because Arrow buffers never change, and
-    because the remembered column keeps its buffers alive, so no other column can be given their addresses. An engine
-    that copies the column between expressions makes the addresses differ; then the texts themselves are compared, which
-    costs a hundredth of measuring them.
-    """
-    global _last
-    newest = pl.CompatLevel.newest()
-    chunks = [chunk.to_arrow(compat_level=newest) for chunk in text.get_chunks()]
-    with _lock:
-        if _last is None or not _same(_last[0], chunks):
-            _last = None  # the old batch goes before the new one is made
-            _last = chunks, Batch(text)
-        return _last[1]
-
-
-def _same(known: list[Any], chunks: list[Any]) -> bool:
-    if len(known) != len(chunks) or any(len(a) != len(b) for a, b in zip(known, chunks, strict=True)):
-        return False
-    return all(_addresses(a) == _addresses(b) or a.equals(b) for a, b in zip(known, chunks, strict=True))
-
-
-def _addresses(array: Any) -> tuple[Any, ...]:
-    return array.offset, *((buffer.address, buffer.size) if buffer else None for buffer in array.buffers())
+    """Return the measurement of a column of text; that of the last column is remembered."""
+    return _memory.recall(text, Batch)
 
 
 def signal(compute: Callable[[Batch], Numbers], dtype: type[pl.DataType] = pl.Float64) -> pl.Expr:
     """Return an expression over the column `text`: a number for each document, null where the text is null."""
 
     def evaluate(text: pl.Series) -> pl.Series:
-        with _lock:  # polars may evaluate expressions in several threads: one measures, the others wait for it
+        with _memory.lock:
             values = np.ascontiguousarray(compute(measure(text)))
         column = pl.Series(text.name, values, dtype)
         return column.set(text.is_null(), None) if text.null_count() else column
