@@ -1,0 +1,89 @@
+"""Pages to main text: decoding, then extraction under limits of time and memory."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import ClassVar, Literal
+
+import polars as pl
+from pydantic import ByteSize, Field
+
+from filters.base import Transform
+from pipeline.extract.supervisor import Outcome, supervisor
+from pipeline.readers.encoding import decode
+
+
+class Extract(Transform):
+    """The main text of web pages. Documents that are text already stay as they are.
+
+    Signals: `encoding` the page was read in, `html_bytes` it had, `chars` of text found. A page without main text gets
+    an empty one. A page that takes too much time or memory, or that the extractor cannot handle, goes into quarantine
+    as `timeout`, `memory`, `crash` or `error`.
+    """
+
+    reads: ClassVar[str] = "html"
+    version: ClassVar[int] = 1
+
+    engine: Literal["trafilatura", "resiliparse"] = "trafilatura"
+    """`trafilatura` finds the main text best; `resiliparse` is about ten times as fast and lets more boilerplate in."""
+    seconds: float = Field(default=20.0, gt=0)
+    """Of processor time for each page, so that a busy machine does not change the result."""
+    memory: ByteSize = Field(default=ByteSize(1 << 30), ge=512 << 20)
+    """Of address space for the process that parses, of which about 300 MiB are its own."""
+    favor: Literal["precision", "recall", "balanced"] = "precision"
+    main_content: bool = True
+    """Without it, all visible text of the page: quick, and enough to tell its language."""
+    comments: bool = False
+    tables: bool = True
+    fast: bool = False
+    """trafilatura without its fallback extractors."""
+    deduplicate: bool = False
+    """Leave out blocks that the page itself repeats. (trafilatura's own switch also leaves out what earlier pages had,
+    which makes the text of a page depend on the order of pages; it is not offered.)"""
+    pages_per_process: int = Field(default=200, ge=1)
+
+    def identity(self) -> Mapping[str, str]:
+        names = ("trafilatura", "lxml", "justext") if self.engine == "trafilatura" else ("resiliparse",)
+        return {name: version(name) for name in names}
+
+    def apply(self, docs: pl.DataFrame, name: str) -> pl.DataFrame:
+        outcomes: list[Outcome | None] = []
+        encodings: list[str | None] = []
+        sizes: list[int | None] = []
+        columns = (docs[column].to_list() for column in ("html", "charset", "url", "error"))
+        for html, charset, url, error in zip(*columns, strict=True):
+            if html is None or error is not None:
+                outcomes.append(None)
+                encodings.append(None)
+                sizes.append(None)
+                continue
+            page, encoding = decode(html, charset)
+            encodings.append(encoding)
+            sizes.append(len(html))
+            outcomes.append(self.main_text(page, url))
+        texts = [None if outcome is None or outcome.error else outcome.text for outcome in outcomes]
+        errors = [outcome and outcome.error and f"{name}.{outcome.error}" for outcome in outcomes]
+        text = pl.Series("text", texts, pl.String)
+        return docs.with_columns(
+            text=pl.coalesce(text, pl.col("text")),
+            error=pl.coalesce(pl.Series("error", errors, pl.String), pl.col("error")),
+        ).with_columns(
+            pl.Series(f"{name}.encoding", encodings, pl.String),
+            pl.Series(f"{name}.html_bytes", sizes, pl.Int64),
+            pl.col("text").str.len_chars().cast(pl.Int64).alias(f"{name}.chars"),
+        )
+
+    def main_text(self, page: str, url: str | None = None) -> Outcome:
+        """The main text of one decoded page."""
+        settings = {
+            "engine": self.engine,
+            "seconds": self.seconds,
+            "memory": int(self.memory),
+            "pages": self.pages_per_process,
+            "favor": self.favor,
+            "main_content": self.main_content,
+            "comments": self.comments,
+            "tables": self.tables,
+            "fast": self.fast,
+            "deduplicate": self.deduplicate,
+        }
+        return supervisor(settings).extract(page, url)
