@@ -12,12 +12,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 import training.cli
+
+if TYPE_CHECKING:
+    from pipeline.configfile import ConfigFile
 
 app = typer.Typer(
     name="gristmill",
@@ -84,7 +87,9 @@ def out(value: Any) -> None:
     if isinstance(value, (dict, list)):
         print(json.dumps(value, indent=1, ensure_ascii=False))
     else:
-        Console(highlight=False).print(value)
+        # what is piped somewhere is not folded at the width of a terminal that is not there
+        console = Console(highlight=False)
+        (console if console.is_terminal else Console(highlight=False, width=200)).print(value)
 
 
 def _load(config: Path, overrides: list[str] | None, limit: int | None) -> Any:
@@ -272,8 +277,21 @@ def demo(
     from pipeline import demo as the_whole_way
 
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    trainer = the_whole_way.Trainer(training.cli.train_quietly, training.cli.fill)
-    the_whole_way.demo(out_, workers, steps, trainer, Console(stderr=True))
+    the_whole_way.demo(out_, workers, steps, the_whole_way.Trainer(_train, _infill), Console(stderr=True))
+
+
+def _train(file: "ConfigFile", folder: Path) -> None:
+    from training.loop import train
+
+    if train(file, folder).interrupted:
+        raise KeyboardInterrupt
+
+
+def _infill(folder: Path, prefix: str, suffix: str) -> str:
+    from training import generate
+
+    model, tokenizer = generate.load(folder)
+    return generate.infill(model, tokenizer, prefix, suffix, 48, generate.Sampling()).text
 
 
 @app.command()

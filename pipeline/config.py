@@ -219,7 +219,7 @@ def _steps(
                     hint = nearest(str(source), sources)
                     problems.append(Problem((*at, "sources", i), f"step '{name}': no source '{source}'; {hint}"))
             only[name] = tuple(str(source) for source in wanted)
-            if use == "minhash":
+            if use in ("minhash", "exact"):
                 problems.append(Problem((*at, "sources"), "deduplication is across all sources"))
         step, wrong = file.parse(STEPS[use], settings, at)
         problems += wrong

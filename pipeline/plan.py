@@ -152,7 +152,7 @@ class Plan:
         for step in self.stages.dedup.values():
             total = sum(receipt["counts"]["kept"] for receipt in judged)
             base = fingerprint([receipt["fingerprint"] for receipt in judged])
-            parts = [receipt["task"] for receipt in judged if receipt["counts"]["kept"]]
+            parts = [receipt["task"] for receipt in judged]
             for band in range(step.bands):
                 for number, (low, high) in enumerate(partitions(total, DEDUP_BYTES)):
                     yield Task(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from filters import FILTERS
 from filters.base import Filter, Step, Transform
+from pipeline.dedup.exact import Exact
 from pipeline.dedup.minhash import MinHash
 from pipeline.extract import Extract
 from pipeline.normalize import Normalize
@@ -18,11 +19,15 @@ STEPS: dict[str, type[Step]] = {
     **FILTERS,
     "extract": Extract,
     "normalize": Normalize,
+    "exact": Exact,
     "minhash": MinHash,
     "pii": Pii,
 }
 
 Steps = Mapping[str, Step]
+
+Dedup = MinHash | Exact
+"""Both give keys in bands; documents that share a key are duplicates."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Stages:
     """Up to the last step that needs the page itself."""
     judge: Steps
     """From there to deduplication; empty where no step reads pages, everything then belongs to `read`."""
-    dedup: Mapping[str, MinHash]
+    dedup: Mapping[str, Dedup]
     """The one deduplication step, or nothing."""
     finish: Steps
     """What runs on the survivors."""
@@ -42,7 +47,7 @@ class Stages:
     def of(cls, steps: Steps) -> "Stages":
         """Split steps; raises ValueError if there is more than one deduplication."""
         names = list(steps)
-        barriers = [name for name in names if isinstance(steps[name], MinHash)]
+        barriers = [name for name in names if isinstance(steps[name], Dedup)]
         if len(barriers) > 1:
             raise ValueError(f"one deduplication step is possible, found {', '.join(barriers)}")
         end = names.index(barriers[0]) if barriers else len(names)
@@ -55,7 +60,7 @@ class Stages:
         def part(first: int, last: int) -> dict[str, Step]:
             return {name: steps[name] for name in names[first:last]}
 
-        dedup = {name: step for name in barriers if isinstance(step := steps[name], MinHash)}
+        dedup = {name: step for name in barriers if isinstance(step := steps[name], Dedup)}
         return cls(part(0, cut), part(cut, end), dedup, part(end + len(barriers), len(names)))
 
 

@@ -15,9 +15,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from polars._typing import PolarsDataType
 
 from filters.base import Filter, Step, Transform
@@ -318,9 +320,8 @@ def _judge(run: Path, task: Task, settings: Settings, workspace: Workspace) -> d
 
 
 def _bands(run: Path, task: Task, settings: Settings, workspace: Workspace) -> dict[str, Any]:
-    paths = [run / "parts" / part / "signatures.parquet" for part in task.payload["parts"]]
     partition_edges(
-        [path for path in paths if path.is_file()],
+        [run / "parts" / part / "signatures.parquet" for part in task.payload["parts"]],
         task.payload["band"],
         task.payload["low"],
         task.payload["high"],
@@ -330,8 +331,8 @@ def _bands(run: Path, task: Task, settings: Settings, workspace: Workspace) -> d
 
 
 def _clusters(run: Path, task: Task, settings: Settings, workspace: Workspace) -> dict[str, Any]:
-    paths = [run / "parts" / part / "edges.parquet" for part in task.payload["parts"]]
-    write_clusters([path for path in paths if path.is_file()], workspace.path("parts/clusters/clusters.parquet"))
+    edges = [run / "parts" / part / "edges.parquet" for part in task.payload["parts"]]
+    write_clusters(edges, workspace.path("parts/clusters/clusters.parquet"))
     return {"counts": {}, "steps": []}
 
 
@@ -401,24 +402,23 @@ class Signatures:
         self._path = workspace.path(f"parts/{task.id}/signatures.parquet")
         self._step = next(iter(settings.stages.dedup.values()), None)
         self._ordinals: list[pl.Series] = []
-        self._keys: list[Any] = []
+        self._keys: list[NDArray[np.uint64]] = []
 
     def add(self, docs: pl.DataFrame) -> None:
         """Compute the band keys of a batch; documents without any words have none."""
         docs = docs.filter(pl.col("reason").is_null())
-        if self._step is None or not docs.height:
+        if self._step is None:
             return
         keys, has_signature = self._step.band_keys(docs["text"])
         self._ordinals.append(docs["ordinal"].filter(pl.Series(has_signature)))
         self._keys.append(keys[has_signature])
 
     def close(self) -> None:
-        """Write the file, if there is anything to write."""
-        if self._ordinals:
-            import numpy as np
-
-            ordinals = pl.concat(self._ordinals).to_numpy()
-            write_signatures(self._path, ordinals, np.concatenate(self._keys))
+        """Write the file, with no rows if there are none, so that a lost one is never taken for an empty one."""
+        if self._step is not None:
+            none = np.empty((0, self._step.bands), np.uint64)
+            ordinals = pl.concat([pl.Series([], dtype=pl.UInt64), *self._ordinals]).to_numpy()
+            write_signatures(self._path, ordinals, np.concatenate([none, *self._keys]))
 
 
 def _records(reader: Reader, task: Task, limit: int | None, ignored: Counter[str]) -> Iterator[tuple[str, Record]]:
