@@ -38,7 +38,8 @@ Value = float | int | str | bool | None
 class Sample:
     """One document of a run. `value` is what the signal that names the reason measured, `range` what it must be in.
 
-    `signals` has everything that was measured of it; it is empty where the run has no ledger yet.
+    `signals` has everything that was measured of it and `survivor` is the id of the document that stands for it, if it
+    is a duplicate; both are empty where the run has no ledger yet.
     """
 
     id: str
@@ -51,7 +52,7 @@ class Sample:
     range: Range | None
     broken: tuple[str, ...]
     signals: Mapping[str, Value]
-    cluster: int | None
+    survivor: str | None
     text: str | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,7 +68,7 @@ class Sample:
             "range": None if self.range is None else list(self.range),
             "broken": list(self.broken),
             "signals": dict(self.signals),
-            "cluster": self.cluster,
+            "survivor": self.survivor,
             "text": self.text,
         }
 
@@ -229,6 +230,12 @@ def _facts(folder: RunFolder, rows: Sequence[Mapping[str, Any]]) -> dict[tuple[s
             ids = [row["id"] for row in rows if row["source"] == source]
             frame = frame.filter(pl.col("id").is_in(ids))
             facts |= {(source, row["id"]): row for row in frame.collect(engine="streaming").iter_rows(named=True)}
+    copies = {key: row["cluster"] for key, row in facts.items() if row["cluster"] not in (None, row["ordinal"])}
+    if copies:
+        frame = folder.ledger().filter(pl.col("ordinal").is_in(sorted(set(copies.values())))).select("ordinal", "id")
+        names = dict(frame.collect(engine="streaming").iter_rows())
+        for key, ordinal in copies.items():
+            facts[key]["survivor"] = names.get(ordinal)
     return facts
 
 
@@ -250,7 +257,7 @@ def _sample(
         range=ranges.get(reason) if reason is not None else None,
         broken=tuple(facts.get("broken") or ()),
         signals={name: facts[name] for name in folder.signals if facts.get(name) is not None},
-        cluster=facts.get("cluster"),
+        survivor=facts.get("survivor"),
         text=text,
     )
 
@@ -263,8 +270,8 @@ def explain(sample: Sample) -> str:
     if sample.range is not None:
         value = f"{sample.value:.6g}" if isinstance(sample.value, float) else sample.value
         words += f" = {value}, kept are {interval(sample.range)}"
-    if sample.cluster is not None:
-        words += f", duplicate of the document with ordinal {sample.cluster}"
+    if sample.survivor is not None:
+        words += f", duplicate of {sample.survivor}"
     others = [name for name in sample.broken if name != sample.reason]
     return words + (f"; outside their ranges also: {', '.join(others)}" if others else "")
 

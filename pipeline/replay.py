@@ -67,7 +67,7 @@ class Replay:
         where nothing does.
         """
         reasons = self._reasons()
-        decided = [reason for reason in reasons if reason in self.run.ranges() or self._is_dedup(reasons[reason])]
+        decided = [reason for reason, place in reasons.items() if self._kind(place) in ("filter", "dedup")]
         old = pl.col("reason").replace_strict(reasons, default=_NEVER, return_dtype=pl.Int16)
         fixed = (pl.col("verdict") == "quarantined") | ~pl.col("reason").is_in(decided)
         tried = [
@@ -133,8 +133,8 @@ class Replay:
         places = [place for place, step in enumerate(self.run.steps) if step.kind == "dedup"]
         return places[0] if places and self.run.steps[places[0]].name not in self.off else None
 
-    def _is_dedup(self, place: int) -> bool:
-        return place != READ and self.run.steps[place].kind == "dedup"
+    def _kind(self, place: int) -> str:
+        return "reader" if place == READ else self.run.steps[place].kind
 
     def _place(self, column: str) -> int:
         owner = self.run.owner(column)

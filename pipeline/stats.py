@@ -20,7 +20,7 @@ from pipeline.escape import line
 from pipeline.folder import RunFolder, footer, tokens
 from pipeline.funnel import Funnel, build
 from pipeline.schema import VERDICTS
-from pipeline.tables import beside, interval, number, seconds, share, table
+from pipeline.tables import SIZES, beside, interval, number, seconds, share, short, table
 from pipeline.tally import Tally, Work, file_counts, ledger_tallies, merged, receipt_work, uneven
 
 
@@ -127,7 +127,7 @@ def _shards(folder: RunFolder) -> list[str]:
 
 def funnel_table(title: str, funnel: Funnel) -> Table:
     """One source from reading to the shards: a row a step."""
-    columns = ("step", "in", "dropped", "of remaining", "of all", "quarantined", "chars dropped", "≈ tokens", "seconds")
+    columns = ("step", "in", "dropped", "of rest", "of all", "quarantined", "chars", "≈ tokens", "s")
     rows: list[Sequence[str | Text]] = [
         (
             stage.name,
@@ -136,16 +136,16 @@ def funnel_table(title: str, funnel: Funnel) -> Table:
             share(stage.dropped, stage.entered),
             share(stage.dropped, funnel.read),
             number(stage.quarantined),
-            number(stage.chars),
-            number(None if stage.bytes is None else tokens(stage.bytes)),
+            short(stage.chars),
+            short(None if stage.bytes is None else tokens(stage.bytes)),
             seconds(stage.seconds),
         )
         for stage in funnel.stages
     ]
     built = table(title, columns, rows)
     built.add_section()
-    kept = ("kept", number(funnel.kept), "", "", share(funnel.kept, funnel.read), "", number(funnel.chars))
-    built.add_row(*(Text(value, style="bold") for value in (*kept, number(funnel.tokens), "")))
+    kept = ("kept", number(funnel.kept), "", "", share(funnel.kept, funnel.read), "", short(funnel.chars))
+    built.add_row(*(Text(value, style="bold") for value in (*kept, short(funnel.tokens), "")))
     return built
 
 
@@ -225,6 +225,5 @@ def _numbers(funnel: Funnel | None) -> dict[str, int | None]:
         "kept": funnel.kept,
         **{f"dropped: {reason}": count for reason, count in funnel.dropped.items()},
         **{f"quarantined: {reason}": count for reason, count in funnel.quarantine.items()},
-        "chars kept": funnel.chars,
-        "≈ tokens kept": funnel.tokens,
+        **dict(zip(SIZES, (funnel.chars, funnel.tokens), strict=True)),
     }

@@ -1,7 +1,8 @@
 """Tables for the terminal: funnels, and a column of numbers beside another. Every text in them is shown, not obeyed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -12,6 +13,15 @@ from pipeline.escape import cell, line
 def number(value: int | None) -> str:
     """A count with its thousands apart, or a dash where it is not known."""
     return "-" if value is None else f"{value:,}"
+
+
+def short(value: int | None) -> str:
+    """A large count to about three digits: `2.54M`; one below ten thousand, or none, as `number` has it."""
+    for unit, size in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if value is not None and value >= max(size, 10**4):
+            scaled = value / size
+            return f"{scaled:.{2 if scaled < 10 else 1 if scaled < 100 else 0}f}{unit}"
+    return number(value)
 
 
 def share(part: int, whole: int) -> str:
@@ -37,14 +47,27 @@ def interval(ends: Range | None) -> str:
     return f"{low}:{high}"
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> Table:
     """A table whose first column is text and whose other columns are numbers."""
-    built = Table(title=Text(line(title)), title_justify="left", title_style="bold", header_style="bold")
+    built = Table(
+        title=Text(line(title)),
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for place, column in enumerate(columns):
-        built.add_column(Text(column), justify="right" if place else "left", overflow="fold", no_wrap=place > 0)
+        least = None if place else min(12, max((len(str(row[0])) for row in rows), default=0))
+        built.add_column(Text(column), "", justify="right" if place else "left", overflow="fold", min_width=least)
     for row in rows:
         built.add_row(*(value if isinstance(value, Text) else cell(value) for value in row))
     return built
+
+
+SIZES = ("chars kept", "≈ tokens kept")
+"""Rows that close a comparison: what is kept, not how many records."""
 
 
 def beside(
@@ -52,7 +75,7 @@ def beside(
 ) -> Table:
     """Two columns of numbers and their difference; a row that only one has counts as nothing in the other."""
     rows = []
-    for key in dict.fromkeys((*left, *right)):
+    for key in sorted(dict.fromkeys((*left, *right)), key=SIZES.__contains__):
         old, new = left.get(key, 0), right.get(key, 0)
         change = "-" if old is None or new is None else signed(new - old)
         rows.append((key, number(old), number(new), change))

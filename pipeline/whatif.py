@@ -16,7 +16,7 @@ from filters.base import Range
 from pipeline.escape import line
 from pipeline.folder import RunFolder, RunFolderError, nearest, tokens
 from pipeline.replay import UNMEASURED, Fate, Replay
-from pipeline.tables import beside, interval, table
+from pipeline.tables import SIZES, beside, interval, table
 from pipeline.tally import Tally, ledger_tallies
 
 _INTERVAL = re.compile(r"(?P<low>[^:]*):(?P<high>[^:]*)")
@@ -248,7 +248,10 @@ def _ranked(counts: Counter[str]) -> dict[str, int]:
 
 def render(answer: WhatIf) -> RenderableType:
     """The changes, and a table of every source before and after."""
-    rows = [(change.name, interval(change.before), interval(change.after)) for change in answer.changes]
+    rows = [
+        (change.name, interval(change.before) if "." in change.name else "on", interval(change.after))
+        for change in answer.changes
+    ]
     parts: list[RenderableType] = [table("changes", ("", "before", "after"), rows)]
     funnels = {f"source {name}": outcome for name, outcome in answer.sources.items()}
     if len(answer.sources) != 1:
@@ -275,6 +278,5 @@ def _numbers(outcome: Outcome, side: Side) -> dict[str, int | None]:
         **{f"dropped: {reason}": count for reason, count in _ranked(side.dropped).items()},
         **{f"quarantined: {reason}": count for reason, count in _ranked(side.quarantine).items()},
         **{f"unmeasured: {step}": count for step, count in _ranked(side.unmeasured).items()},
-        "chars kept": side.chars,
-        "≈ tokens kept": tokens(side.bytes),
+        **dict(zip(SIZES, (side.chars, tokens(side.bytes)), strict=True)),
     }

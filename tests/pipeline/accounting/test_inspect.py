@@ -31,6 +31,8 @@ def test_samples_are_what_the_run_decided(make_run: MakeRun, simulation: Any) ->
         if doc.reason in simulation.RANGES:
             assert sample.range == tuple(simulation.RANGES[doc.reason])
             assert repr(sample.value) == repr(doc.values[doc.reason])  # NaN is equal to itself here
+        survivor = f"doc-{doc.cluster:06d}" if doc.reason == "dedup.minhash" else None
+        assert sample.survivor == survivor
         expected = {c for c, v in doc.values.items() if c.split(".")[0] in doc.seen and v is not None}
         assert set(sample.signals) == expected
         json.dumps(sample.to_dict())
@@ -111,5 +113,5 @@ def test_texts_are_shown_and_not_obeyed(make_run: MakeRun) -> None:
     text = out.getvalue()
     assert "[red]a|b[/red] \\x1b[31mC\\u202e <script>" in text
     assert "\x1b[31m" not in text and "\u202e" not in text
-    assert "kept are 50:1000" in text and "duplicate of the document" in text
+    assert "kept are 50:1000" in text and "duplicate of doc-" in text
     assert any("\x1b[31m" in (sample.to_dict()["text"] or "") for sample in found)  # JSON has the text as it is

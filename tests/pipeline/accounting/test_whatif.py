@@ -275,10 +275,13 @@ def test_refuses_the_same_signal_twice(make_run: MakeRun) -> None:
 def test_refuses_a_ledger_that_does_not_follow_from_its_ranges(make_run: MakeRun) -> None:
     run, _ = make_run(seed=6)
     meta = json.loads((run / "run.json").read_text())
-    next(step for step in meta["steps"] if step["name"] == "gopher")["keep"]["words"] = [60, 1000]
-    (run / "run.json").write_text(json.dumps(meta))
-    with pytest.raises(RunFolderError, match=r"does not follow(.|\n)*source 'web'.*gopher.words"):
-        whatif(run, [])
+    ranges = next(step for step in meta["steps"] if step["name"] == "gopher")["keep"]
+    for words in ([60, 1000], None):
+        ranges["words"] = words
+        stated = {**meta, "steps": [{**s, "keep": {k: v for k, v in s["keep"].items() if v}} for s in meta["steps"]]}
+        (run / "run.json").write_text(json.dumps(stated))
+        with pytest.raises(RunFolderError, match=r"does not follow(.|\n)*source 'web'.*gopher.words"):
+            whatif(run, [])
 
 
 def test_table_shows_hostile_names_and_obeys_none(make_run: MakeRun) -> None:
