@@ -2,7 +2,7 @@
 
     python data/corpus.py FOLDER
 
-- `web`: documentation of the standard library, written by pydoc as HTML pages, in a gzip WARC as a crawler makes it;
+- `web`: documentation of the language and its library, written by pydoc as HTML, in a gzip WARC as a crawler makes it;
 - `code`: source files of the standard library, JSON Lines;
 - `docs`: descriptions and licence texts of the installed distributions, JSON Lines; full of near-duplicates, as the
   same few licences come with most of them.
@@ -80,6 +80,7 @@ def _modules() -> Iterator[str]:
         yield name
         if spec.submodule_search_locations and name not in NOT_FOR_READERS:
             yield from _submodules(name, list(spec.submodule_search_locations))
+    yield "pydoc_data.topics"
 
 
 def _submodules(package: str, folders: list[str]) -> Iterator[str]:
@@ -92,7 +93,7 @@ def _submodules(package: str, folders: list[str]) -> Iterator[str]:
 
 
 def _pages(modules: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield (name, HTML) of each page; a module that cannot be imported here, or hangs, has none."""
+    """Yield (path, HTML) of each page; a module that cannot be imported here, or hangs, has none."""
     writer = Path(__file__).with_name("pages.py")
     # Empty, so that no page shows the reader's own variables; with a fixed seed, as sets are printed.
     environment = {"PYTHONHASHSEED": "0", "PYTHONIOENCODING": "utf-8", "COLUMNS": "80"}
@@ -109,19 +110,19 @@ def _pages(modules: list[str]) -> Iterator[tuple[str, str]]:
         modules = modules[answers + 1 :]  # the one after the last answer ended the program
 
 
-def _write_warc(path: Path, pages: Iterable[tuple[str, str]]) -> None:
+def _write_warc(target: Path, pages: Iterable[tuple[str, str]]) -> None:
     """Write one response record for each page, as a crawler of a small site would have kept it."""
-    with path.open("wb") as file:
+    with target.open("wb") as file:
         writer = WARCWriter(file, gzip=True)
-        record = writer.create_warcinfo_record(path.name, {"software": "gristmill", "format": "WARC File Format 1.0"})
+        record = writer.create_warcinfo_record(target.name, {"software": "gristmill", "format": "WARC File Format 1.0"})
         record.rec_headers.replace_header("WARC-Date", DATE)
-        record.rec_headers.replace_header("WARC-Record-ID", _record_id(path.name))
+        record.rec_headers.replace_header("WARC-Record-ID", _record_id(target.name))
         writer.write_record(record)
-        for name, page in pages:
+        for path, page in pages:
             body = page.encode()
             if len(body) > PAGE_BYTES:
                 continue
-            url = f"https://docs.example/3/library/{name}.html"
+            url = f"https://docs.example/3/{path}.html"
             headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))]
             record = writer.create_warc_record(
                 url,

@@ -1,8 +1,8 @@
-"""Writes the documentation of standard-library modules as web pages, with the interpreter's own pydoc.
+"""Writes documentation of Python as web pages, with the interpreter's own pydoc: modules, and topics of the language.
 
 A program of its own, run by `corpus.py`, because it imports every module that it documents: a module that prints, hangs
 or changes the interpreter harms nothing outside. Arguments are names of modules; each gives one line of JSON,
-`{"module", "pages": [[name, html]...]}` or `{"module", "error"}`.
+`{"module", "pages": [[path, html]...]}` or `{"module", "error"}`; `pydoc_data.topics` gives the topics of the language.
 
 Instead of pydoc's own layout (tables, every space a `&nbsp;`), paragraphs and headings are marked as a web site would
 mark them, so that the extraction of main text meets what it meets on the web.
@@ -24,6 +24,8 @@ from typing import Any, TextIO
 SECONDS = 20
 """A module that takes longer ends the program; the caller goes on with the next one."""
 
+TOPICS = "pydoc_data.topics"
+
 OWN_PAGE = 6_000
 """A class with more HTML than this gets a page of its own."""
 
@@ -34,7 +36,8 @@ _WRAPPED = re.compile(
     r'<p><span class="code">(.*?)</span></p>|<span class="code">(.*?)(?:<br>&nbsp;)?</span>', re.DOTALL
 )
 _BULLET = re.compile(r"^[ \t]*[-*] +", re.MULTILINE)
-_CODE = re.compile(r"^( {4,}|\t|>>> |\.\.\. )")
+_UNDERLINE = re.compile(r"([*=~^\"-])\1+")
+_CODE = re.compile(r"^( {3,}|\t|>>> |\.\.\. )")
 
 
 _all_attributes = pydoc.classify_class_attrs
@@ -58,11 +61,14 @@ class Pages(pydoc.HTMLDoc):
         self.made: list[tuple[str, str]] = []
 
     def write(self, module: types.ModuleType) -> list[tuple[str, str]]:
+        """Return the pages of a module, as (path, HTML): its own and those of its larger classes."""
+        if module.__name__ == TOPICS:
+            return [self._page("reference", topic, self.markup(text)) for topic, text in sorted(module.topics.items())]
         self.made = []
         contents = self.document(module, module.__name__)
-        return [self._page(module.__name__, contents), *self.made]
+        return [self._page("library", module.__name__, contents), *self.made]
 
-    def _page(self, name: str, contents: str) -> tuple[str, str]:
+    def _page(self, folder: str, name: str, contents: str) -> tuple[str, str]:
         """Lay a page out as the web does, with navigation and a footer around what the page is about."""
         contents = _GROUP.sub(r"<h4>\1</h4>\n", _ORDER.sub("", contents)).replace("<hr>\n", "")
         contents = _WRAPPED.sub(lambda found: found[1] or found[2] or "", contents)
@@ -79,13 +85,16 @@ class Pages(pydoc.HTMLDoc):
         )
         for private, public in ((sys.executable, "python3"), (sys.prefix, "/usr"), (sys.base_prefix, "/usr")):
             page = page.replace(private, public)
-        return name, _ADDRESS.sub("", page)
+        return f"{folder}/{name}", _ADDRESS.sub("", page)
 
     def markup(self, text: str, escape: Any = None, funcs: Any = {}, classes: Any = {}, methods: Any = {}) -> str:  # noqa: B006  # pydoc's signature
         parts = []
         for block in re.split(r"\n[ \t]*\n", text.strip("\n")):
             lines = block.split("\n")
-            if _BULLET.match(block):
+            if len(lines) == 2 and _UNDERLINE.fullmatch(lines[1]):
+                level = "h1" if lines[1][0] == "*" else "h2"
+                parts.append(f"<{level}>{html.escape(lines[0])}</{level}>")
+            elif _BULLET.match(block):
                 items = (" ".join(item.split()) for item in _BULLET.split(block)[1:])
                 parts.append("<ul>" + "".join(f"<li>{html.escape(item)}</li>" for item in items) + "</ul>")
             elif all(_CODE.match(line) for line in lines):
@@ -121,7 +130,7 @@ class Pages(pydoc.HTMLDoc):
             if len(whole) <= OWN_PAGE:
                 return whole
             page = whole.replace("<h3>", "<h1>", 1).replace("</h3>", "</h1>", 1)
-            self.made.append(self._page(f"{mod}.{object.__name__}", page))
+            self.made.append(self._page("library", f"{mod}.{object.__name__}", page))
         first = (inspect.getdoc(object) or "").split("\n\n")[0]
         link = f'<a href="{home}.{object.__name__}.html">class {object.__name__}</a>'
         return f"<h3>{link}</h3>\n<p>{html.escape(first)}</p>\n"
