@@ -1,8 +1,10 @@
 """The tokenizer: a wrapper of the tokenizers library that knows the special tokens of training."""
 
+import hashlib
 import json
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -174,6 +176,11 @@ class Tokenizer:
     def suffix(self) -> int:
         """Id of the sentinel before the text that comes last."""
         return self._id(self.settings.suffix)
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of everything that it is."""
+        return hashlib.sha256(self.inner.to_str().encode()).hexdigest()
 
     def _id(self, name: str) -> int:
         found = self._ids[name]

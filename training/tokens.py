@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -107,7 +107,7 @@ class TokenStore:
         folder = Path(folder)
         try:
             facts = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-            if facts["tokenizer"] != _identity(tokenizer):
+            if facts["tokenizer"] != tokenizer.identity:
                 raise ConfigError([f"{folder}: made with another tokenizer; tokenize again"])
             return cls(folder, facts["sources"], tokenizer)
         except OSError as error:
@@ -158,17 +158,13 @@ def prepare(config: TrainConfig, out: Path) -> tuple[Tokenizer, TokenStore]:
     for old in folder.iterdir():
         if old.is_dir() and old.name not in found and (old / "manifest.json").is_file():
             shutil.rmtree(old)
-    _write_json(folder / "manifest.json", {"sources": sorted(found), "tokenizer": _identity(tokenizer)})
+    _write_json(folder / "manifest.json", {"sources": sorted(found), "tokenizer": tokenizer.identity})
     return tokenizer, TokenStore.open(folder, tokenizer)
 
 
 def _given_tokenizer(config: TrainConfig) -> Path | None:
     given = config.tokenizer.path or config.model.init_from
     return None if given is None else Path(given)
-
-
-def _identity(tokenizer: Tokenizer) -> str:
-    return hashlib.sha256(tokenizer.inner.to_str().encode()).hexdigest()
 
 
 def _tokenizer(config: TrainConfig, found: dict[str, list[Shard]], out: Path) -> Tokenizer:
@@ -214,7 +210,7 @@ def _store(
 ) -> None:
     """Build the folder of one source, unless it is there and was made from the same."""
     final, part = folder / source, folder / f".{source}.part"
-    asked = {"version": VERSION, "tokenizer": _identity(tokenizer), "holdout": holdout, "shards": files}
+    asked = {"version": VERSION, "tokenizer": tokenizer.identity, "holdout": holdout, "shards": files}
     if (final / "manifest.json").is_file():
         old = json.loads((final / "manifest.json").read_text(encoding="utf-8"))
         if _essence(old) == _essence(asked):
@@ -222,26 +218,29 @@ def _store(
                 _write_json(final / "manifest.json", old | asked)
             return
     shutil.rmtree(part, ignore_errors=True)
-    dtype = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
+    dtype = np.dtype("uint16" if tokenizer.vocab_size <= 2**16 else "uint32")
     below = shards.held_below(files, holdout)
-    writers = {name: _Writer(part / name, np.dtype(dtype), tokenizer.end) for name in ("train", "held")}
     task = progress.add_task(f"tokens of {source}", total=shards.rows(files))
-    for shard, row, names, texts in shards.read(files):
-        keys = [key(name) for name in names]
-        ids = tokenizer.encode_batch(texts)
-        for name, writer in writers.items():
-            mine = [i for i, hashed in enumerate(keys) if (hashed < below) == (name == "held")]
-            writer.add(
-                [ids[i] for i in mine],
-                [keys[i] for i in mine],
-                [names[i] for i in mine],
-                shard,
-                [row + i for i in mine],
-                sum(len(texts[i].encode()) for i in mine),
-            )
-        progress.update(task, advance=len(texts))
-    facts = {name: writer.close() for name, writer in writers.items()}
-    _write_json(part / "manifest.json", asked | {"dtype": dtype} | facts)
+    end = tokenizer.end
+    with _Writer(part / "train", dtype, end) as train, _Writer(part / "held", dtype, end) as held:
+        for shard, row, names, texts in shards.read(files):
+            keys = [key(name) for name in names]
+            ids = tokenizer.encode_batch(texts)
+            for writer, mine in (
+                (train, [i for i, hashed in enumerate(keys) if hashed >= below]),
+                (held, [i for i, hashed in enumerate(keys) if hashed < below]),
+            ):
+                writer.add(
+                    [ids[i] for i in mine],
+                    [keys[i] for i in mine],
+                    [names[i] for i in mine],
+                    shard,
+                    [row + i for i in mine],
+                    sum(len(texts[i].encode()) for i in mine),
+                )
+            progress.update(task, advance=len(texts))
+    facts = {"train": train.facts, "held": held.facts}
+    _write_json(part / "manifest.json", asked | {"dtype": dtype.name} | facts)
     shutil.rmtree(final, ignore_errors=True)
     part.rename(final)
     _sync(folder)
@@ -253,7 +252,7 @@ def _essence(facts: dict[str, Any]) -> Any:
 
 
 class _Writer:
-    """The four files of `Documents`, appended to."""
+    """The four files of `Documents`, appended to; behind the `with` they are on the disk and `facts` is final."""
 
     def __init__(self, folder: Path, dtype: npt.DTypeLike, end: int) -> None:
         folder.mkdir(parents=True)
@@ -262,7 +261,7 @@ class _Writer:
             (folder / name).open("wb") for name in ("tokens.bin", "offsets.bin", "keys.bin")
         )
         self._index = pa.ipc.new_file(str(folder / "documents.arrow"), _INDEX)
-        self._facts = {"documents": 0, "tokens": 0, "bytes": 0}
+        self.facts = {"documents": 0, "tokens": 0, "bytes": 0}
         self._offsets.write(np.zeros(1, np.int64).tobytes())
 
     def add(
@@ -273,7 +272,7 @@ class _Writer:
         for document in ids:
             document.append(self._end)
         lengths = np.fromiter(map(len, ids), np.int64, len(ids))
-        offsets = np.cumsum(lengths) + self._facts["tokens"]
+        offsets = np.cumsum(lengths) + self.facts["tokens"]
         self._tokens.write(np.fromiter(chain.from_iterable(ids), self._dtype, int(lengths.sum())).tobytes())
         self._offsets.write(offsets.astype("<i8").tobytes())
         self._keys.write(np.array(keys, "<u8").tobytes())
@@ -282,21 +281,22 @@ class _Writer:
                 [pa.array(names), pa.array([shard] * len(ids), pa.uint32()), pa.array(rows, pa.uint32())], schema=_INDEX
             )
         )
-        self._facts = {
-            "documents": self._facts["documents"] + len(ids),
+        self.facts = {
+            "documents": self.facts["documents"] + len(ids),
             "tokens": int(offsets[-1]),
-            "bytes": self._facts["bytes"] + size,
+            "bytes": self.facts["bytes"] + size,
         }
 
-    def close(self) -> dict[str, int]:
-        """Bring everything to the disk; documents, tokens and bytes."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._index.close()
         for file in (self._tokens, self._offsets, self._keys):
             file.close()
         for name in ("tokens.bin", "offsets.bin", "keys.bin", "documents.arrow"):
             _sync(self._folder / name)
         _sync(self._folder)
-        return self._facts
 
 
 def _mapped(path: Path, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:

@@ -1,12 +1,17 @@
 """What the tests of training share: one thread, packed batches, and small Llama models made by transformers."""
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+
+from pipeline.schema import SHARD
 
 
 @pytest.fixture(autouse=True)
@@ -66,5 +71,84 @@ def llama(tmp_path: Path) -> Callable[..., tuple[Any, Path]]:
         folder = tmp_path / "llama"
         model.save_pretrained(folder, max_shard_size=max_shard_size)
         return model, folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def curated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A curated run with two sources: `code`, modules of the standard library, and `prose`, sentences about numbers."""
+    run = tmp_path_factory.mktemp("curated")
+    modules = sorted(Path(inspect.__file__).parent.glob("*.py"))
+    code = [path.read_text(encoding="utf-8")[:6000] for path in modules[:60]]
+    random = np.random.default_rng(0)
+    words = ["one", "two", "three", "four", "five", "plus", "minus", "makes", "never", "always", "Zahl", "größer"]
+    prose = [" ".join(random.choice(words, size)) + "." for size in random.integers(5, 300, 150)]
+    for source, texts in (("code", code), ("prose", prose)):
+        (run / "shards" / source).mkdir(parents=True)
+        rows = [
+            {
+                **dict.fromkeys(SHARD.names),
+                "id": f"{source}-{i}",
+                "text": text,
+                "source": source,
+                "origin": f"{source}.jsonl#{i}",
+            }
+            for i, text in enumerate(texts)
+        ]
+        pq.write_table(pa.Table.from_pylist(rows, schema=SHARD), run / "shards" / source / "part-00000.parquet")
+    return run
+
+
+@pytest.fixture(scope="session")
+def byte_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small byte-level tokenizer that has all special tokens."""
+    from training.config import TokenizerSettings
+    from training.tokenizer import Tokenizer
+
+    folder = tmp_path_factory.mktemp("tokenizer")
+    text = Path(inspect.__file__).read_text(encoding="utf-8")
+    Tokenizer.train([text], TokenizerSettings(vocab_size=700)).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory: pytest.TempPathFactory, byte_pairs: Path) -> Callable[..., Any]:
+    """Make texts by source into a store: `stored({"code": [...]}, steps=3)` gives the config and the store.
+
+    Document i of source s has the id `s-i`; `shard` is the number of documents in a shard's file.
+    """
+    from training.config import TrainConfig
+    from training.tokens import prepare
+
+    def make(sources: dict[str, list[str]], shard: int = 50, out: Path | None = None, **settings: Any) -> Any:
+        run = tmp_path_factory.mktemp("run")
+        for source, texts in sources.items():
+            (run / "shards" / source).mkdir(parents=True)
+            rows = [
+                {
+                    **dict.fromkeys(SHARD.names),
+                    "id": f"{source}-{i}",
+                    "text": text,
+                    "source": source,
+                    "origin": f"{source}.jsonl#{i}",
+                }
+                for i, text in enumerate(texts)
+            ]
+            for part, at in enumerate(range(0, max(len(rows), 1), shard)):
+                table = pa.Table.from_pylist(rows[at : at + shard], schema=SHARD)
+                pq.write_table(table, run / "shards" / source / f"part-{part:05}.parquet", row_group_size=7)
+        config = TrainConfig.model_validate(
+            {
+                "data": str(run),
+                "steps": 4,
+                "context": 16,
+                "batch": {"sequences": 4},
+                "tokenizer": {"path": str(byte_pairs)},
+                "max_epochs": 1000,
+                **settings,
+            }
+        )
+        return config, prepare(config, out or tmp_path_factory.mktemp("out"))[1]
 
     return make
