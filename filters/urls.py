@@ -61,7 +61,8 @@ def registered_domain(host: str) -> str:
     from tld import get_tld
 
     known = get_tld(f"http://{host}", fail_silently=True, as_object=True, search_private=False) if host else None
-    return getattr(known, "fld", None) or host
+    domain = getattr(known, "fld", None)
+    return domain if domain and host.endswith(domain) else host
 
 
 def hashes(keys: pl.Series) -> NDArray[np.uint64]:

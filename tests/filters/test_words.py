@@ -50,9 +50,10 @@ def test_scripts_without_spaces_give_letters(text: str, tokens: str) -> None:
 MESSY = st.one_of(
     st.text(max_size=60),
     st.text("aB1 .,'’-!?()\n\t/:@#$…é日の。́\u2028", max_size=80),
-    st.lists(st.sampled_from([text for text, _ in SPACY] + ["a.b", "...", "''", "5km", "\u00a0", "x\x1fy"]))
-    .map(" ".join)
-)  # fmt: skip
+    st.lists(st.sampled_from([text for text, _ in SPACY] + ["a.b", "...", "''", "5km", "\u00a0", "x\x1fy"])).map(
+        " ".join
+    ),
+)
 
 
 @given(MESSY)
@@ -68,7 +69,7 @@ def test_tokens_are_the_text_without_white_space(text: str) -> None:
 
 
 def sentences(lines: list[list[str]]) -> int:
-    """Sentences as spaCy's sentencizer finds them: the first token after a full stop that is no punctuation begins one."""
+    """Sentences as spaCy finds them: after a full stop, the first token that is no punctuation begins one."""
     count = 0
     for tokens in lines:
         stopped = False
