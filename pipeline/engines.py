@@ -35,7 +35,10 @@ class Outcome:
 
     task: Task
     receipt: Receipt | None
-    error: str | None = None
+    summary: str = ""
+    """What went wrong, in a line."""
+    error: str = ""
+    """The same with the traceback."""
 
 
 class Engine(Protocol):
@@ -56,8 +59,9 @@ def perform(run: str, task: Task) -> Outcome:
 
     try:
         return Outcome(task, run_task(run, task))
-    except Exception:  # the boundary of a worker: whatever went wrong is reported with its traceback, not lost
-        return Outcome(task, None, traceback.format_exc())
+    except Exception as error:  # the boundary of a worker: whatever went wrong is reported, not lost
+        lines = str(error).strip().splitlines() or [""]
+        return Outcome(task, None, f"{type(error).__name__}: {lines[0]}", traceback.format_exc())
 
 
 def _start_worker() -> None:
@@ -114,9 +118,8 @@ class LocalEngine:
             try:
                 return pool.submit(perform, run, task).result()
             except BrokenProcessPool:
-                return Outcome(
-                    task, None, "the worker died: killed from outside, out of memory, or a crash in a library"
-                )
+                why = "the worker died: killed from outside, out of memory, or a crash in a library"
+                return Outcome(task, None, why, why)
 
     def close(self) -> None:
         """End the workers; tasks that are under way commit nothing."""
@@ -168,7 +171,7 @@ class RayEngine:
                 try:
                     yield ray.get(reference)
                 except ray.exceptions.RayError as error:
-                    yield Outcome(task, None, f"{type(error).__name__}: {error}")
+                    yield Outcome(task, None, f"{type(error).__name__}: {str(error).splitlines()[0]}", str(error))
 
     def close(self) -> None:
         """Leave the cluster, if it was joined here."""

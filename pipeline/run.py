@@ -81,8 +81,7 @@ def curate(config: CurateConfig, run: Path, engine: Callable[[], Engine], progre
     plan = make_plan(config)
     run.mkdir(parents=True, exist_ok=True)
     with _locked(run):
-        _describe_run(plan, run, complete=False)
-        receipts = _do(plan, run, engine, progress)
+        receipts = _do(plan, run, engine, progress, lambda: _describe_run(plan, run, complete=False))
         _remove_leftovers(run, receipts)
         _describe_run(plan, run, complete=True)
         from pipeline.card import write_card
@@ -94,7 +93,10 @@ def curate(config: CurateConfig, run: Path, engine: Callable[[], Engine], progre
     return receipts
 
 
-def _do(plan: Plan, run: Path, make_engine: Callable[[], Engine], progress: Progress) -> dict[str, Receipt]:
+def _do(
+    plan: Plan, run: Path, make_engine: Callable[[], Engine], progress: Progress, begin: Callable[[], None]
+) -> dict[str, Receipt]:
+    """Do what is not done, stage by stage; `begin` is called before the first task, if there is one."""
     receipts = Receipts(run)
     known: dict[str, Receipt] = {}
     engine: Engine | None = None
@@ -113,13 +115,14 @@ def _do(plan: Plan, run: Path, make_engine: Callable[[], Engine], progress: Prog
             progress.stage(stage, tasks, [task for task in tasks if task.id not in pending])
             if not todo:
                 continue
-            engine = engine or make_engine()
+            if engine is None:
+                begin()
+                engine = make_engine()
             for outcome in engine.run(str(run.absolute()), todo):
                 if outcome.receipt is None:
                     failures.append(outcome.task.id)
-                    write_text(run / "logs" / f"{outcome.task.id}.txt", outcome.error or "")
-                    last = (outcome.error or "").strip().splitlines()[-1]
-                    log.error("%s failed: %s (logs/%s.txt)", outcome.task.id, last, outcome.task.id)
+                    write_text(run / "logs" / f"{outcome.task.id}.txt", outcome.error)
+                    log.error("%s failed: %s (logs/%s.txt)", outcome.task.id, outcome.summary, outcome.task.id)
                 else:
                     known[outcome.task.id] = outcome.receipt
                     (run / "logs" / f"{outcome.task.id}.txt").unlink(missing_ok=True)
@@ -138,7 +141,7 @@ def _do(plan: Plan, run: Path, make_engine: Callable[[], Engine], progress: Prog
 @contextlib.contextmanager
 def _locked(run: Path) -> Iterator[None]:
     """One writer a run folder; the lock goes with the process, however it ends."""
-    with (run / ".lock").open("w") as file:
+    with (run / ".lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

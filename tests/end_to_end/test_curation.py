@@ -125,10 +125,10 @@ def test_a_second_time_nothing_is_done(small_corpus: Path, finished: Path, grist
 @pytest.mark.parametrize(
     ("override", "stale"),
     [
-        ("steps.pii.emails=false", {"shard"}),
+        ("steps.pii.email=false", {"shard"}),
         ("steps.gopher.keep.words=[60, null]", {"judge"}),
         ("steps.extract.engine=trafilatura", {"read"}),
-        ("shard_bytes=1MB", {"shard"}),
+        ("shard_bytes=20kB", {"shard"}),
         ("guard.dropped=0.99", set()),
     ],
 )
