@@ -146,7 +146,12 @@ def replacing(target: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def alone(name: str) -> Iterator[None]:
     """Keep the other processes of this user out while one makes an asset."""
-    folder().mkdir(parents=True, exist_ok=True)
-    with (folder() / f".{name}.lock").open("w") as lock:
+    try:
+        folder().mkdir(parents=True, exist_ok=True)
+        lock = (folder() / f".{name}.lock").open("w")
+    except OSError as error:
+        said = f"the cache {folder()} cannot be written ({error.strerror})"
+        raise AssetError(f"{said}; name a folder for caches in XDG_CACHE_HOME") from None
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

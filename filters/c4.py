@@ -8,7 +8,7 @@ import polars as pl
 from pydantic import Field
 
 from filters.base import Filter, Range, Transform
-from filters.words import count
+from filters.words import IDENTITY, count
 
 _CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
 _END_MARKS = (".", "?", "!", '"', "'")
@@ -102,6 +102,9 @@ class C4(Filter):
         "curly_brackets": (None, 0),
         "sentences": (5, None),
     }
+
+    def identity(self) -> Mapping[str, str]:
+        return IDENTITY
 
     def signals(self) -> Mapping[str, pl.Expr]:
         text = pl.col("text")

@@ -8,7 +8,7 @@ import polars as pl
 from pydantic import Field
 
 from filters.base import Filter, Range
-from filters.words import Batch, Numbers, ratio, signal
+from filters.words import IDENTITY, Batch, Numbers, ratio, signal
 
 
 class FineWeb(Filter):
@@ -31,6 +31,9 @@ class FineWeb(Filter):
         "char_duplicates": (None, 0.01),
         "new_line_ratio": (None, 0.3),
     }
+
+    def identity(self) -> Mapping[str, str]:
+        return IDENTITY
 
     def signals(self) -> Mapping[str, pl.Expr]:
         line_punct = signal(self._line_punct)

@@ -7,7 +7,7 @@ import polars as pl
 from pydantic import Field
 
 from filters.base import Filter, Range
-from filters.words import Batch, Numbers, count, ratio, signal
+from filters.words import IDENTITY, Batch, Numbers, count, ratio, signal
 
 ENGLISH_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
@@ -36,6 +36,9 @@ class Gopher(Filter):
         "alpha_words": (0.8, None),
         "stop_words": (2, None),
     }
+
+    def identity(self) -> Mapping[str, str]:
+        return IDENTITY
 
     def signals(self) -> Mapping[str, pl.Expr]:
         return {

@@ -32,7 +32,8 @@ LID176_LANGUAGES = (
 
 
 class Language(Filter):
-    """Language by a fastText model (Joulin et al. 2016, lid.176), with the threshold of FineWeb (Penedo et al. 2024).
+    """Language by a fastText model (Joulin et al. 2016, lid.176), with the threshold of FineWeb (Penedo et al. 2024,
+    section 3.3).
 
     Signals:
         label: the likeliest language.

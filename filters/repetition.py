@@ -7,7 +7,7 @@ from typing import ClassVar
 import polars as pl
 
 from filters.base import Filter, Range
-from filters.words import Batch, Numbers, ratio, signal
+from filters.words import IDENTITY, Batch, Numbers, ratio, signal
 
 _NGRAMS = ("top_2_gram", "top_3_gram", "top_4_gram", *(f"duplicate_{n}_gram" for n in range(5, 11)))
 
@@ -42,6 +42,9 @@ class Repetition(Filter):
         "duplicate_9_gram": (None, 0.11),
         "duplicate_10_gram": (None, 0.1),
     }
+
+    def identity(self) -> Mapping[str, str]:
+        return IDENTITY
 
     def signals(self) -> Mapping[str, pl.Expr]:
         return {

@@ -36,7 +36,7 @@ class Hashed(NamedTuple):
 
 
 class Url(Filter):
-    """Addresses of unwanted pages, by the lists and words of FineWeb (Penedo et al. 2024, section 3.2; the rules are
+    """Addresses of unwanted pages, by the lists and words of FineWeb (Penedo et al. 2024, section 3.3; the rules are
     those of RefinedWeb, Penedo et al. 2023, appendix G.1).
 
     Capitals and small letters are the same, and hosts are compared in Punycode. A document without an address has null
@@ -87,7 +87,7 @@ class Url(Filter):
         }
 
     def _listed(self, hashes: NDArray[np.uint64]) -> Flags:
-        found = _among(hashes, _given(self.domains, self.lists))
+        found = _among(hashes, _given(self.domains, tuple((path, path.stat().st_mtime_ns) for path in self.lists)))
         return found | _among(hashes, blocklist.hashes()) if self.integrated else found
 
     def _subdomain_listed(self, url: pl.Series) -> Flags:
@@ -132,10 +132,10 @@ def _hash(url: pl.Series) -> Hashed:
 
 
 @cache
-def _given(domains: tuple[str, ...], lists: tuple[Path, ...]) -> NDArray[np.uint64]:
-    """Return the sorted hashes of the hosts and URLs that the config names."""
+def _given(domains: tuple[str, ...], lists: tuple[tuple[Path, int], ...]) -> NDArray[np.uint64]:
+    """Return the sorted hashes of what the config names: hosts, and files with the time of their last change."""
     lines = list(domains)
-    for path in lists:
+    for path, _ in lists:
         lines += path.read_text(encoding="utf-8").splitlines()
     return np.unique(blocklist.hash_entries(pl.Series(lines, dtype=pl.String)))
 

@@ -6,6 +6,7 @@ Filters build their expressions with `signal`, whose function gets the `Batch` o
 is measured when it is first asked for, so a filter pays for what it uses.
 """
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -17,6 +18,9 @@ from numpy.typing import NDArray
 from filters.memory import Memory
 
 Numbers = NDArray[np.int64] | NDArray[np.float64]
+
+IDENTITY = {"unicode": unicodedata.unidata_version}
+"""What besides the code decides which characters are letters: it comes with Python."""
 
 ABBREVIATIONS = (
     "Adm. Ak. Ala. Apr. Ariz. Ark. Aug. Bros. Calif. Co. Colo. Conn. Corp. Dec. Del. Dr. Feb. Fla. Ga. Gen. Gov. Ia. "

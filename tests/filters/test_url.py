@@ -84,6 +84,8 @@ def test_lists_from_files(tmp_path: Path) -> None:
     before = step.identity()
     path.write_text("other.com", encoding="utf-8")
     assert step.identity() != before
+    assert dropped(step, "http://other.com/") == "domain_listed"
+    assert dropped(step, "http://bad.com/") is None
     with pytest.raises(ValidationError, match="does not point to a file"):
         Url(lists=(tmp_path / "missing",))
 
