@@ -9,6 +9,7 @@ a cluster. The heir of a cluster whose survivor goes is its smallest ordinal tha
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -47,10 +48,9 @@ class Replay:
         """All rows of the ledger, counted by source, outcome, reason and whether they had been kept."""
         rows = self._struck()
         heirs = self._heirs(rows)
-        heir = pl.col("heir").fill_null(False) if heirs is not None else pl.lit(False)
-        if heirs is not None:
-            rows = rows.join(heirs, on="ordinal", how="left")
-        outcome, why = self._fate(heir)
+        if heirs.height:
+            rows = rows.join(heirs.lazy(), on="ordinal", how="left")
+        outcome, why = self._fate(pl.col("heir").is_not_null() if heirs.height else pl.lit(False))
         frame = (
             rows.group_by("source", outcome.alias("outcome"), why.alias("why"), was_kept=pl.col("verdict") == "kept")
             .agg(pl.len().alias("rows"), pl.col("chars").sum(), pl.col("bytes").sum())
@@ -68,7 +68,7 @@ class Replay:
         """
         reasons = self._reasons()
         decided = [reason for reason, place in reasons.items() if self._kind(place) in ("filter", "dedup")]
-        old = pl.col("reason").replace_strict(reasons, default=_NEVER, return_dtype=pl.Int16)
+        old = _choose(pl.col("reason"), reasons, _NEVER, pl.Int16())
         fixed = (pl.col("verdict") == "quarantined") | ~pl.col("reason").is_in(decided)
         tried = [
             pl.when(outside(pl.col(column), ends)).then(pl.lit(number, dtype=pl.Int16))
@@ -84,22 +84,28 @@ class Replay:
             )
             .with_columns(
                 fixed=pl.when((pl.col("old") < _NEVER) & fixed).then("old").otherwise(_NEVER),
-                broken=pl.col("by").replace_strict(places, default=_NEVER, return_dtype=pl.Int16),
+                broken=_choose(pl.col("by"), places, _NEVER, pl.Int16()),
                 unmeasured=self._unmeasured(),
             )
             .with_columns(first=pl.min_horizontal("fixed", "broken", "unmeasured"))
         )
 
-    def _heirs(self, rows: pl.LazyFrame) -> pl.LazyFrame | None:
-        """Ordinals of the documents that stand for a cluster whose survivor no longer gets to deduplication."""
-        barrier = self._barrier()
-        if barrier is None:
-            return None
+    def _heirs(self, rows: pl.LazyFrame) -> pl.DataFrame:
+        """Ordinals of the documents that stand for a cluster whose survivor no longer gets to deduplication.
+
+        What is held in memory is a number for each such cluster, not for each document.
+        """
+        barrier, none = self._barrier(), pl.DataFrame(schema={"ordinal": pl.UInt64, "heir": pl.Boolean})
+        if barrier is None or self.ranges == self.run.ranges():
+            return none
         here = pl.col("first") > barrier
-        gone = rows.filter(pl.col("cluster") == pl.col("ordinal"), ~here).select("cluster")
+        lost = rows.filter(pl.col("cluster") == pl.col("ordinal"), ~here).select("cluster")
+        gone = lost.collect(engine="streaming")
+        if not gone.height:
+            return none
         losers = rows.filter(pl.col("old") == barrier, here, pl.col("cluster").is_not_null())
-        heirs = losers.join(gone, on="cluster", how="semi").group_by("cluster").agg(pl.col("ordinal").min())
-        return heirs.select("ordinal", heir=pl.lit(True))
+        heirs = losers.join(gone.lazy(), on="cluster", how="semi").group_by("cluster").agg(pl.col("ordinal").min())
+        return heirs.select("ordinal", heir=pl.lit(True)).collect(engine="streaming")
 
     def _fate(self, heir: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
         """Outcome and reason of a row: what strikes first, and deduplication where that comes earlier."""
@@ -123,8 +129,8 @@ class Replay:
             .when(first == _NEVER)
             .then(pl.lit(""))
             .when(first == pl.col("broken"))
-            .then(pl.col("by").replace_strict(columns, default=None, return_dtype=pl.String))
-            .otherwise(first.replace_strict(names, default=None, return_dtype=pl.String))
+            .then(_choose(pl.col("by"), columns, None, pl.String()))
+            .otherwise(_choose(first, names, None, pl.String()))
         )
         return outcome, why
 
@@ -164,9 +170,7 @@ class Replay:
         """
         groups, ranged = self._groups(), {self.run.owner(column) for column in self.ranges}
         barrier = [place for place, step in enumerate(self.run.steps) if step.kind == "dedup"][:1]
-        old = pl.col("old").replace_strict(
-            {READ: -1, **dict(enumerate(groups))}, default=len(groups), return_dtype=pl.Int16
-        )
+        old = _choose(pl.col("old"), {READ: -1, **dict(enumerate(groups))}, len(groups), pl.Int16())
         found: list[pl.Expr] = []
         for group in dict.fromkeys(groups):
             places = [place for place, number in enumerate(groups) if number == group]
@@ -186,3 +190,9 @@ class Replay:
                 concerned = pl.lit(True) if only is None else pl.col("source").is_in(only)
                 found.append(pl.when(~seen & concerned).then(pl.lit(place, dtype=pl.Int16)))
         return pl.coalesce([*found, pl.lit(_NEVER, dtype=pl.Int16)])
+
+
+def _choose(key: pl.Expr, values: Mapping[Any, Any], default: Any, dtype: pl.DataType) -> pl.Expr:
+    """The value for a key. `replace_strict` would do, but polars 2.1 collects the whole column for it."""
+    found = [pl.when(key == known).then(pl.lit(value, dtype=dtype)) for known, value in values.items()]
+    return pl.coalesce([*found, pl.lit(default, dtype=dtype)])
