@@ -8,16 +8,13 @@ come back bit for bit. So the loop has no state but the model, the optimizer and
 """
 
 import fcntl
-import json
-import platform
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -25,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from pipeline.configfile import ConfigError, ConfigFile, Problem
+from pipeline.configfile import ConfigFile, Problem
 from training import checkpoint, hf
 from training.compute import Compute
 from training.config import TrainConfig
@@ -36,14 +33,11 @@ from training.model import Decoder, Shape
 from training.optim import adamw, optimizer_tensors, restore_optimizer
 from training.order import Order, feasibility
 from training.packing import Batch, batch
+from training.record import describe, opening, refuse_changes
 from training.schedule import learning_rate
-from training.tokens import TokenStore, missing, prepare
+from training.tokens import missing, prepare
 
-RUN = "run.json"
 CHECKPOINTS = "checkpoints"
-FREE = ("batch.micro", "evaluation.every", "checkpoint", "data", "device", "compile", "threads")
-"""Settings that may change when a run goes on: they alter no result (beyond rounding, where other kernels are used).
-Other data is found by the digest of the order, wherever it lies."""
 
 
 class TrainingError(Exception):
@@ -85,7 +79,7 @@ def train(file: ConfigFile, out: Path, stop_after: int | None = None, resume_any
     with _alone(out):
         saved = checkpoint.latest(out / CHECKPOINTS)
         if saved is not None and not resume_anyway:
-            _refuse_changes(file, config, checkpoint.read_state(saved)["config"], out)
+            refuse_changes(file, config, checkpoint.read_state(saved)["config"], out)
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         tokenizer, store = prepare(config, out)
@@ -116,18 +110,18 @@ def train(file: ConfigFile, out: Path, stop_after: int | None = None, resume_any
                 "the data back, train into another folder, or go on anyway with --resume-anyway"
             )
         stop = config.steps if stop_after is None else max(start, min(stop_after, config.steps))
-        _describe(out, config, store, model, compute)
+        describe(out, config, store, model, compute)
 
         # The loop.
         with (
-            Journal(out / "metrics.jsonl", start) as metrics,
-            Journal(out / "evaluations.jsonl", start) as evaluations,
+            Journal(out / "metrics.jsonl", after=start) as metrics,
+            Journal(out / "evaluations.jsonl", after=-1 if saved is None else start) as evaluations,
             Meter(start, config.steps) as meter,
             ThreadPoolExecutor(1, thread_name_prefix="batch") as reader,
             _Signals() as signals,
         ):
-            meter.say(_opening(model, store, config, compute, start))
-            if start == 0 and 0 not in evaluations.steps:
+            meter.say(opening(model, store, config, compute, start))
+            if saved is None:
                 evaluations.write({"step": 0, **evaluate(model, trunk, store, config, compute)})
             seconds, at = float(state["seconds"]), time.perf_counter()
             saved_at = start if saved is not None else None
@@ -139,7 +133,7 @@ def train(file: ConfigFile, out: Path, stop_after: int | None = None, resume_any
                 waited = time.perf_counter() - at
                 coming = reader.submit(_read, order, step + 1) if step + 1 < stop else None
                 counted = data.targets != IGNORED
-                count = int(counted.sum())
+                count = max(int(counted.sum()), 1)
                 size = config.batch.micro or config.batch.sequences
                 row_losses = []
                 for first in range(0, config.batch.sequences, size):
@@ -229,81 +223,6 @@ def _save(
             "config": config.model_dump(mode="json"),
         },
         keep=config.checkpoint.keep,
-    )
-
-
-def _refuse_changes(file: ConfigFile, config: TrainConfig, saved: Mapping[str, Any], out: Path) -> None:
-    """Raise ConfigError if a setting that alters results is not what the saved config of the run in `out` says."""
-    started = _flat(saved)
-    given = _flat(config.model_dump(mode="json"))
-    lines = []
-    for key in sorted(started.keys() | given.keys()):
-        free = any(key == name or key.startswith(f"{name}.") for name in FREE)
-        if not free and started.get(key) != given.get(key):
-            was, now = (json.dumps(values[key]) if key in values else "not set" for values in (started, given))
-            place = tuple(int(part) if part.isdecimal() else part for part in key.split("."))
-            lines.append(f"{file.where(place)}: {key} is {now}, but the run in {out} was started with {was}")
-    if lines:
-        remedy = (
-            "this alters what the run would become: set it back, train into another folder, or pass --resume-anyway"
-        )
-        raise ConfigError([*lines, f"{file.name}: {remedy}"])
-
-
-def _flat(value: Any, at: str = "") -> dict[str, Any]:
-    """The leaves of nested mappings and lists by dotted key."""
-    inner: Iterator[tuple[Any, Any]]
-    if isinstance(value, Mapping):
-        inner = iter(value.items())
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        inner = enumerate(value)
-    else:
-        return {at: value}
-    return {key: leaf for name, part in inner for key, leaf in _flat(part, f"{at}.{name}" if at else str(name)).items()}
-
-
-def _describe(out: Path, config: TrainConfig, store: TokenStore, model: Decoder, compute: Compute) -> None:
-    """Write run.json: what this run is."""
-    sources = {
-        source: {
-            "documents": len(train),
-            "tokens": train.count_tokens,
-            "bytes": train.count_bytes,
-            "held_out": {"documents": len(held), "tokens": held.count_tokens, "bytes": held.count_bytes},
-        }
-        for source, train, held in zip(store.sources, store.train, store.held, strict=True)
-    }
-    libraries = ("gristmill", "torch", "tokenizers", "safetensors", "numpy", "pyarrow")
-    run = {
-        "config": config.model_dump(mode="json"),
-        "sources": sources,
-        "model": {
-            **model.shape.model_dump(),
-            "parameters": model.parameter_count(),
-            "flops_per_token": model.flops_per_token(),
-        },
-        "compute": {
-            "device": str(compute.device),
-            "dtype": str(compute.dtype).removeprefix("torch."),
-            "compile": compute.compiled,
-            "threads": torch.get_num_threads(),
-        },
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in libraries}},
-    }
-    part = out / f".{RUN}"
-    part.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
-    part.replace(out / RUN)
-
-
-def _opening(model: Decoder, store: TokenStore, config: TrainConfig, compute: Compute, start: int) -> str:
-    sources = ", ".join(
-        f"{source} {train.count_tokens:,}" for source, train in zip(store.sources, store.train, strict=True)
-    )
-    begin = f"going on after step {start}" if start else "starting"
-    return (
-        f"{begin}: {model.parameter_count():,} parameters on {compute.device} in "
-        f"{str(compute.dtype).removeprefix('torch.')}; {config.steps:,} steps of "
-        f"{config.batch.sequences * config.context:,} tokens; tokens by source: {sources}"
     )
 
 

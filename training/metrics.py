@@ -28,14 +28,12 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-        self.steps = {row["step"] for row in kept}
         self._file: IO[str] = path.open("a", encoding="utf-8")
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append an object; readers see it at once. Numbers that JSON does not know (NaN) are written as null."""
         self._file.write(_line(row))
         self._file.flush()
-        self.steps.add(row["step"])
 
     def sync(self) -> None:
         """Wait until all lines are on disk: done before each checkpoint, so that none before it can be missing."""
