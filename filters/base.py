@@ -7,10 +7,10 @@ explained by a number in a column and a range in the config, and thresholds can 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, PlainSerializer, model_validator
+from pydantic import BaseModel, ConfigDict, field_serializer, model_validator
 
 Range = tuple[float | None, float | None]
 """Both ends are included; None leaves an end open."""
@@ -39,7 +39,7 @@ class Filter(Step):
     `null` does, for that one. Naming a signal that the filter does not have is an error.
     """
 
-    keep: Annotated[Mapping[str, Range], PlainSerializer(dict)] = {}
+    keep: Mapping[str, Range] = {}
     gate: bool = False
     """Judge at once: documents that this filter drops are not measured by the filters after it."""
 
@@ -48,6 +48,10 @@ class Filter(Step):
     @abstractmethod
     def signals(self) -> Mapping[str, pl.Expr]:
         """Expressions over the columns `text` and `url`, by name of signal, in the order in which ranges are tried."""
+
+    @field_serializer("keep")
+    def _with_what_is_off(self, keep: Mapping[str, Range]) -> dict[str, Range | None]:
+        return {**dict.fromkeys(self.defaults), **keep}  # read back, a default that is off must stay off
 
     @model_validator(mode="before")
     @classmethod

@@ -73,7 +73,8 @@ def _exit_code(error: Exception) -> int | None:
         ("pipeline.run", "GuardError", 3),
         ("pipeline.run", "RunError", 1),
         ("pipeline.configfile", "ConfigError", 2),
-        ("pipeline.folder", "RunFolderError", 2),
+        ("pipeline.accounting.folder", "RunFolderError", 2),
+        ("pipeline.accounting.stats", "ConservationError", 1),
         ("filters.assets", "AssetError", 1),
     ):
         kind = getattr(sys.modules.get(module), name, None)
@@ -149,9 +150,9 @@ def curate(
     Example: gristmill curate configs/curate/web.yaml --out runs/web --set sources.web.paths='["crawl/*.warc.gz"]'
     """
     from pipeline import run
+    from pipeline.accounting.stats import render, stats
     from pipeline.display import Display
     from pipeline.engines import make_engine
-    from pipeline.stats import render, stats
 
     if engine not in ("local", "ray"):
         raise typer.BadParameter(f"'{engine}' is no engine; choose local or ray", param_hint="--engine")
@@ -183,7 +184,7 @@ def stats(
 
     Example: gristmill stats runs/web
     """
-    from pipeline.stats import compare, render, stats
+    from pipeline.accounting.stats import compare, render, stats
 
     numbers = stats(run)
     if other is not None:
@@ -207,7 +208,7 @@ def inspect(
 
     Example: gristmill inspect runs/web --reason gopher.words -n 3
     """
-    from pipeline.inspect import render, samples
+    from pipeline.accounting.inspect import render, samples
 
     found = samples(run, reason=reason, source=source, n=n, seed=seed, kept=kept)
     out([sample.to_dict() for sample in found] if json_ else render(found))
@@ -226,7 +227,7 @@ def whatif(
 
     Example: gristmill whatif runs/web --set gopher.words=200: --set language.score=0.8:
     """
-    from pipeline.whatif import render, whatif
+    from pipeline.accounting.whatif import render, whatif
 
     result = whatif(run, set_)
     out(result.to_dict() if json_ else render(result))
@@ -241,7 +242,7 @@ def report(
 
     Example: gristmill report runs/web
     """
-    from pipeline.report import write_report
+    from pipeline.accounting.report import write_report
     from pipeline.write import write_text
 
     path = out_ or run / "report.html"

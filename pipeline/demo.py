@@ -12,11 +12,11 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from pipeline import config, resources, run
+from pipeline.accounting.report import write_report
+from pipeline.accounting.stats import render, stats
 from pipeline.configfile import ConfigFile
 from pipeline.display import Display
 from pipeline.engines import make_engine
-from pipeline.report import write_report
-from pipeline.stats import render, stats
 from pipeline.write import write_text
 
 PREFIX = '''def mean(values):

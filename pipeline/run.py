@@ -84,8 +84,8 @@ def curate(config: CurateConfig, run: Path, engine: Callable[[], Engine], progre
         receipts = _do(plan, run, engine, progress, lambda: _describe_run(plan, run, complete=False))
         _remove_leftovers(run, receipts)
         _describe_run(plan, run, complete=True)
-        from pipeline.card import write_card
-        from pipeline.stats import conservation, stats
+        from pipeline.accounting.card import write_card
+        from pipeline.accounting.stats import conservation, stats
 
         conservation(run)
         write_text(run / "README.md", write_card(run))

@@ -178,6 +178,8 @@ def process(docs: pl.DataFrame, steps: Steps, measure_all: bool, meter: Meter) -
             before = docs.height
             if isinstance(step, Transform):
                 docs = step.apply(docs, name)
+                # a document that was dropped before is only measured: its verdict stands
+                docs = docs.with_columns(error=pl.when(pl.col("reason").is_null()).then(pl.col("error")))
                 docs = docs.with_columns(
                     reason=pl.when(pl.col("error").is_null() & (pl.col("text").fill_null("") == ""))
                     .then(pl.coalesce("reason", pl.lit(f"{name}.empty")))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.card import write_card
+from pipeline.accounting.card import write_card
 
 MakeRun = Callable[..., tuple[Path, list[Any]]]
 

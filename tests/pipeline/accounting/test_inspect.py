@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from pipeline.folder import RunFolderError
-from pipeline.inspect import hash_ids, render, samples
+from pipeline.accounting.folder import RunFolderError
+from pipeline.accounting.inspect import hash_ids, render, samples
 
 MakeRun = Callable[..., tuple[Path, list[Any]]]
 

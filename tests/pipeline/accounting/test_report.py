@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.folder import RunFolder
-from pipeline.histogram import Histogram, Labels, histograms
-from pipeline.report import write_report
+from pipeline.accounting.folder import RunFolder
+from pipeline.accounting.histogram import Histogram, Labels, histograms
+from pipeline.accounting.report import write_report
 
 MakeRun = Callable[..., tuple[Path, list[Any]]]
 

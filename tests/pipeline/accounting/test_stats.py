@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console, RenderableType
 
-from pipeline.folder import RunFolderError
-from pipeline.stats import ConservationError, compare, conservation, render, stats
+from pipeline.accounting.folder import RunFolderError
+from pipeline.accounting.stats import ConservationError, compare, conservation, render, stats
 
 MakeRun = Callable[..., tuple[Path, list[Any]]]
 

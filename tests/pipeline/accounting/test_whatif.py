@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pipeline.folder import RunFolderError
-from pipeline.whatif import render, whatif
+from pipeline.accounting.folder import RunFolderError
+from pipeline.accounting.whatif import render, whatif
 
 MakeRun = Callable[..., tuple[Path, list[Any]]]
 

@@ -12,11 +12,11 @@ from typing import Any
 import polars as pl
 import yaml
 
-from pipeline.escape import markdown
-from pipeline.folder import RunFolder, tokens
-from pipeline.funnel import Funnel
-from pipeline.stats import Stats, stats
-from pipeline.tables import interval, number, share
+from pipeline.accounting.escape import markdown
+from pipeline.accounting.folder import RunFolder, tokens
+from pipeline.accounting.funnel import Funnel
+from pipeline.accounting.stats import Stats, stats
+from pipeline.accounting.tables import interval, number, share
 
 _SIZES = {
     10**3: "n<1K",

@@ -13,11 +13,11 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from filters.base import Range
-from pipeline.escape import line
-from pipeline.folder import RunFolder, RunFolderError, nearest, tokens
-from pipeline.replay import UNMEASURED, Fate, Replay
-from pipeline.tables import SIZES, beside, interval, table
-from pipeline.tally import Tally, ledger_tallies
+from pipeline.accounting.escape import line
+from pipeline.accounting.folder import RunFolder, RunFolderError, nearest, tokens
+from pipeline.accounting.replay import UNMEASURED, Fate, Replay
+from pipeline.accounting.tables import SIZES, beside, interval, table
+from pipeline.accounting.tally import Tally, ledger_tallies
 
 _INTERVAL = re.compile(r"(?P<low>[^:]*):(?P<high>[^:]*)")
 

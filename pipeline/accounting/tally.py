@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from pipeline.escape import line
-from pipeline.folder import RunFolder
+from pipeline.accounting.escape import line
+from pipeline.accounting.folder import RunFolder
 
 Key = tuple[str, str]
 """A verdict and its reason; the reason of what is kept is empty."""

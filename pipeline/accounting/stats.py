@@ -16,12 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from filters.base import Range
-from pipeline.escape import line
-from pipeline.folder import RunFolder, footer, tokens
-from pipeline.funnel import Funnel, build
+from pipeline.accounting.escape import line
+from pipeline.accounting.folder import RunFolder, footer, tokens
+from pipeline.accounting.funnel import Funnel, build
+from pipeline.accounting.tables import SIZES, beside, interval, number, seconds, share, short, table
+from pipeline.accounting.tally import Tally, Work, file_counts, ledger_tallies, merged, receipt_work, uneven
 from pipeline.schema import VERDICTS
-from pipeline.tables import SIZES, beside, interval, number, seconds, share, short, table
-from pipeline.tally import Tally, Work, file_counts, ledger_tallies, merged, receipt_work, uneven
 
 
 class ConservationError(Exception):

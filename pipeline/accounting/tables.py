@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from filters.base import Range
-from pipeline.escape import cell, line
+from pipeline.accounting.escape import cell, line
 
 
 def number(value: int | None) -> str:

@@ -10,12 +10,12 @@ from typing import Any
 
 import jinja2
 
-from pipeline.escape import visible
-from pipeline.folder import RunFolder, tokens
-from pipeline.histogram import Histogram, Labels, histograms
-from pipeline.inspect import explain, samples_by_reason
-from pipeline.stats import stats
-from pipeline.tables import interval, number, seconds, share
+from pipeline.accounting.escape import visible
+from pipeline.accounting.folder import RunFolder, tokens
+from pipeline.accounting.histogram import Histogram, Labels, histograms
+from pipeline.accounting.inspect import explain, samples_by_reason
+from pipeline.accounting.stats import stats
+from pipeline.accounting.tables import interval, number, seconds, share
 
 _SAMPLES = 3
 _CHARS = 1200
@@ -35,7 +35,7 @@ def write_report(run: Path | RunFolder) -> str:
     environment.filters |= {"number": number, "seconds": seconds, "interval": interval, "explain": explain}
     environment.filters |= {"cut": _cut}
     environment.globals |= {"share": share, "tokens": tokens}
-    template = environment.from_string((files("pipeline") / "report.html.jinja").read_text(encoding="utf-8"))
+    template = environment.from_string((files("pipeline.accounting") / "report.html.jinja").read_text(encoding="utf-8"))
     return template.render(
         stats=counted,
         limit=folder.setting("limit"),

@@ -21,10 +21,10 @@ from rich.rule import Rule
 from rich.text import Text
 
 from filters.base import Range
-from pipeline.escape import line, visible
-from pipeline.folder import RunFolder, RunFolderError, nearest
-from pipeline.tables import interval
-from pipeline.tally import file_counts
+from pipeline.accounting.escape import line, visible
+from pipeline.accounting.folder import RunFolder, RunFolderError, nearest
+from pipeline.accounting.tables import interval
+from pipeline.accounting.tally import file_counts
 
 _FOLDERS = {"dropped": "dropped", "quarantined": "quarantine", "kept": "shards"}
 

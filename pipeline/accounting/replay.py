@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from filters.base import Range
-from pipeline.folder import READ, RunFolder
+from pipeline.accounting.folder import READ, RunFolder
 from pipeline.judge import outside
 
 _NEVER = 1 << 14

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.folder import READ, RunFolder, tokens
+from pipeline.accounting.folder import READ, RunFolder, tokens
+from pipeline.accounting.tally import Tally, Work
 from pipeline.schema import VERDICTS
-from pipeline.tally import Tally, Work
 
 
 @dataclass(frozen=True)

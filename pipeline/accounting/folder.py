@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filters.base import Range
-from pipeline.escape import line
+from pipeline.accounting.escape import line
 from pipeline.schema import LEDGER
 
 READ = -1

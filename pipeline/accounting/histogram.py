@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from filters.base import Range
-from pipeline.folder import RunFolder
+from pipeline.accounting.folder import RunFolder
 from pipeline.judge import outside
 
 BINS = 40
@@ -57,13 +57,13 @@ def histograms(folder: RunFolder) -> Iterator[Histogram | Labels]:
     ranges = folder.ranges()
     for column, kind in folder.signals.items():
         if kind == pl.String:
-            labels = _labels(ledger, column)
+            found: Histogram | Labels | None = _labels(ledger, column)
         elif kind.is_numeric() or kind == pl.Boolean:
-            labels = _numbers(ledger, column, ranges.get(column), whole=not kind.is_float())
+            found = _numbers(ledger, column, ranges.get(column), whole=not kind.is_float())
         else:
-            labels = None
-        if labels is not None:
-            yield labels
+            found = None
+        if found is not None:
+            yield found
 
 
 def _scale(value: float, logarithmic: bool) -> float:
