@@ -21,7 +21,7 @@ _UNSPACED = r"[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}\p{Javanese}\p{Bali
 
 
 class Normalize(Transform):
-    """Unicode NFC, one kind of line end; no control or zero-width characters, no spaces at line ends, no empty stretches.
+    """Unicode NFC, one kind of line end; no control or zero-width characters, no superfluous blank space.
 
     Applied twice it changes nothing more. Signals: whether the text was `changed`, and by how many characters it
     became shorter (`removed`; composition counts too).

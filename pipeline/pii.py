@@ -182,7 +182,7 @@ def phones(text: str, regions: tuple[str, ...]) -> Iterator[tuple[int, int]]:
         before = text[max(0, start - _CONTEXT) : start]
         if _NUMBERED.search(before):
             continue
-        if _grouped(written) and _ANNOUNCED.search(before) and not _DATES.fullmatch(written):
+        if (_grouped(written) or written[0] in "+0") and _ANNOUNCED.search(before) and not _DATES.fullmatch(written):
             yield start, end
             continue
         while True:
@@ -219,8 +219,8 @@ def _parse(written: str, region: str | None) -> phonenumbers.PhoneNumber | None:
 
 
 def _grouped(written: str) -> bool:
-    """Whether the digits are written as those of a phone number are, not as those of a plain number."""
-    return written.startswith(("+", "0")) or len(_DIGITS.findall(written)) > 1
+    """Whether the digits stand in groups, as those of a plain number do not."""
+    return len(_DIGITS.findall(written)) > 1
 
 
 def _usual(written: str, number: phonenumbers.PhoneNumber) -> bool:

@@ -9,10 +9,10 @@ import re
 import zlib
 from typing import NamedTuple
 
-import zstandard
 from fastwarc.stream_io import BrotliReader
 
 from pipeline.readers.encoding import is_text
+from pipeline.readers.members import ZSTD, Damage, ZstdMember, window
 from pipeline.readers.records import fields
 
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})[^\r\n]*\r?\n", re.IGNORECASE)
@@ -109,9 +109,9 @@ def _decompress(body: bytes, coding: str, limit: int, truncated: bool) -> bytes:
             return _inflate(body, 15 if claimed else -15, limit, truncated)
         return body
     if coding == "zstd":
-        if not body.startswith(b"\x28\xb5\x2f\xfd"):
+        if not body.startswith(ZSTD):
             return body
-        return _drain(zstandard.ZstdDecompressor().stream_reader(body, read_across_frames=True), body, limit, truncated)
+        return _drain(_ZstdFrames(body), body, limit, truncated)
     if coding == "br":
         return _drain(BrotliReader(io.BytesIO(body)), body, limit, truncated)
     if coding in ("identity", "none", "utf-8", "utf8", "binary", "8bit"):
@@ -146,13 +146,29 @@ def _inflate(body: bytes, window: int, limit: int, truncated: bool) -> bytes:
     return b"".join(parts)
 
 
-def _drain(reader: zstandard.ZstdDecompressionReader | BrotliReader, body: bytes, limit: int, truncated: bool) -> bytes:
+class _ZstdFrames:
+    """One frame after another; zstandard's own reader does not tell a cut-off frame from a whole one."""
+
+    def __init__(self, body: bytes) -> None:
+        self._window = window(io.BytesIO(body))
+        self._frame = ZstdMember(self._window, 0)
+
+    def read(self, size: int) -> bytes:
+        while not (out := self._frame.read(size)):
+            end = self._frame.end or 0
+            if not self._window.peek(end, 4).startswith(ZSTD):
+                return b""
+            self._frame = ZstdMember(self._window, end)
+        return out
+
+
+def _drain(reader: _ZstdFrames | BrotliReader, body: bytes, limit: int, truncated: bool) -> bytes:
     parts: list[bytes] = []
     total = 0
     while True:
         try:
             part = reader.read(_STEP)
-        except (OSError, EOFError, ValueError, zstandard.ZstdError):
+        except (OSError, EOFError, ValueError, Damage):
             if parts and truncated:
                 break
             if not parts and is_text(body[:1024]):

@@ -178,11 +178,12 @@ class _Slice:
 class ZstdMember:
     """A zstd frame (RFC 8878, section 3.1.1), fed to the decoder block by block: no block unpacks to over 128 KiB."""
 
-    def __init__(self, raw: Window, start: int, decompressor: zstandard.ZstdDecompressor) -> None:
+    def __init__(self, raw: Window, start: int, dictionary: zstandard.ZstdCompressionDict | None = None) -> None:
         self.start = start
         self.end: int | None = None
         self._raw = raw
-        self._decoder = decompressor.decompressobj()
+        # One context a frame: what a decompressor has made so far ends when it makes the next.
+        self._decoder = zstandard.ZstdDecompressor(dictionary, max_window_size=_MAX_WINDOW).decompressobj()
         self._pieces = self._frame()
         self._out = b""
 
@@ -297,8 +298,7 @@ def codec_of(raw: Window, path: str) -> Codec | None:
         return Codec(GZIP, GzipMember)
     if magic == ZSTD:
         dictionary = zstandard.ZstdCompressionDict(found) if (found := _dictionary(raw)) else None
-        decompressor = zstandard.ZstdDecompressor(dict_data=dictionary, max_window_size=_MAX_WINDOW)
-        return Codec(ZSTD, lambda raw, at: ZstdMember(raw, at, decompressor))
+        return Codec(ZSTD, lambda raw, at: ZstdMember(raw, at, dictionary))
     if magic == LZ4:
         return Codec(LZ4, Lz4Member)
     return None
@@ -310,6 +310,12 @@ def _skippable(raw: Window, at: int) -> int | None:
     if len(head) < 8 or head[1:4] != b"\x2a\x4d\x18" or head[0] >> 4 != 5:
         return None
     return at + 8 + int(struct.unpack("<I", head[4:])[0])
+
+
+def _skip(raw: Window, at: int) -> int:
+    while (end := _skippable(raw, at)) is not None:
+        at = end
+    return at
 
 
 def _dictionary(raw: Window) -> bytes | None:
@@ -338,16 +344,16 @@ class Run:
         self._raw, self._codec, self._begins = raw, codec, begins
         self._following: Run | None = None
         self._followed = False
-        self._rewind(codec.open(raw, start), b"")
+        self._rewind()
 
-    def _rewind(self, member: Member, head: bytes) -> None:
+    def _rewind(self, member: Member | None = None, head: bytes = b"") -> None:
         self._member, self._head = member, head
         self._position = self._member_from = 0
         self._ended = False
 
     def seek(self, position: int) -> None:
         if position < self._position:
-            self._rewind(self._codec.open(self._raw, self.start), b"")
+            self._rewind()
         while self._position < position and self.read(min(CHUNK, position - self._position)):
             pass
 
@@ -361,6 +367,10 @@ class Run:
     def _next(self, size: int) -> bytes:
         while not self._ended:
             try:
+                if self._member is None:
+                    if self._raw.peek(self.start, len(self._codec.magic)) != self._codec.magic:
+                        raise Damage("garbage", self.start)
+                    self._member = self._codec.open(self._raw, self.start)
                 out = self._member.read(size) or self._enter(self._member.end or 0)
             except Damage as damage:
                 self._ended = True
@@ -374,8 +384,7 @@ class Run:
     def _enter(self, at: int) -> bytes:
         """Go on to the member at `at`, unless a record begins there, and return its first bytes."""
         self._member_from = self._position
-        while (end := _skippable(self._raw, at)) is not None:
-            at = end
+        at = _skip(self._raw, at)
         if not (magic := self._raw.peek(at, len(self._codec.magic))):
             self._ended = self._followed = True
             return b""
@@ -412,7 +421,7 @@ def runs(raw: Window, codec: Codec, start: int, end: int, begins: Callable[[byte
     (The one exception: a boundary inside an archive that was itself stored, not compressed, in a record of this one
     finds the inner records as well; nothing is missing then.)
     """
-    at = (0, True) if start == 0 else find_member(raw, codec, start, end, begins, sure=True)
+    at = (_skip(raw, 0), True) if start == 0 else find_member(raw, codec, start, end, begins, sure=True)
     run = None if at is None else Run(raw, codec, at[0], begins)
     while run is not None and (run.lost or run.start < end):
         yield run

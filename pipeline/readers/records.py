@@ -138,10 +138,11 @@ def _blank(text: Window, position: int) -> int:
 
 def _resume(text: Window, position: int) -> int:
     """Where the next record begins from `position` on; -1 if nowhere."""
-    position = max(position - 1, 0)  # the line end before it
+    before = min(position, 1)  # the line end before it is part of the pattern
+    position -= before
     while True:
         data = text.peek(position, CHUNK)
-        if found := _RESUME.search(data):
+        if found := _RESUME.search(data, before):
             return position + found.start()
         if len(data) < CHUNK:
             return -1
