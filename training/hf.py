@@ -108,16 +108,22 @@ def read_shape(folder: Path) -> Shape:
         raise HuggingFaceError(f"{path}: {error.args[0]} is missing") from error
 
 
-def resized(model: Decoder, vocabulary: int) -> Decoder:
-    """The model with room for at least `vocabulary` tokens; itself if it has it.
+def resized(model: Decoder, vocabulary: int, context: int) -> Decoder:
+    """The model for at least `vocabulary` tokens and sequences of `context`; itself if it is large enough.
+
+    A longer context changes no weight: rotary positions go on, and training on them is what teaches their use.
 
     New rows, of the embedding and of an untied output matrix, are the mean of the old ones: new tokens begin as likely
     as an average one (Hewitt 2021).
     """
     old = model.shape.vocabulary
-    if vocabulary <= old:
+    if vocabulary <= old and context <= model.shape.context:
         return model
-    larger = Decoder.empty(model.shape.model_copy(update={"vocabulary": rounded(vocabulary)}))
+    size = {
+        "vocabulary": old if vocabulary <= old else rounded(vocabulary),
+        "context": max(context, model.shape.context),
+    }
+    larger = Decoder.empty(model.shape.model_copy(update=size))
     with torch.no_grad():
         for (name, new), weight in zip(larger.named_parameters(), model.parameters(), strict=True):
             if name in ("embedding.weight", "head.weight"):

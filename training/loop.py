@@ -93,7 +93,7 @@ def train(file: ConfigFile, out: Path, stop_after: int | None = None, resume_any
             model = Decoder.empty(Shape.model_validate(state["shape"]))
             model.load_state_dict(checkpoint.read_tensors(saved, "model"))
         elif config.model.init_from is not None:
-            model = hf.resized(hf.load(Path(config.model.init_from)), tokenizer.vocab_size)
+            model = hf.resized(hf.load(Path(config.model.init_from)), tokenizer.vocab_size, config.context)
         else:
             model = Decoder.fresh(Shape.of(config.model, tokenizer.vocab_size, config.context), config.seed)
         model.to(compute.device).train()

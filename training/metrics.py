@@ -107,7 +107,7 @@ class Meter:
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        self.console.print(line)
+        self.console.print(line, soft_wrap=True)
 
     def __enter__(self) -> Self:
         self._bar.start()

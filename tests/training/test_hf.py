@@ -144,9 +144,11 @@ def test_new_tokens_begin_at_the_mean_and_disturb_no_old_logit(llama: Made) -> N
     for tied in (True, False):
         _, folder = llama(tie_word_embeddings=tied)
         model = hf.load(folder)
-        assert hf.resized(model, 128) is model
-        larger = hf.resized(model, 131)
-        assert larger.shape.vocabulary == 192
+        assert hf.resized(model, 128, 64) is model
+        larger = hf.resized(model, 131, 32)
+        assert (larger.shape.vocabulary, larger.shape.context) == (192, 64)
+        longer = hf.resized(model, 100, 256)
+        assert (longer.shape.vocabulary, longer.shape.context) == (128, 256)
         assert torch.allclose(larger.embedding.weight[150], model.embedding.weight.mean(0))
         assert torch.allclose(larger.output[130], model.output.mean(0))
         tokens = torch.randint(0, 128, (1, 20), generator=torch.Generator().manual_seed(1))
