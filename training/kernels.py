@@ -22,8 +22,8 @@ BLOCK = 256
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
-_BITS_11, _BITS_27, _BITS_30, _BITS_31 = np.uint64(11), np.uint64(27), np.uint64(30), np.uint64(31)
-_ONE = np.uint64(1)
+_BITS_11, _BITS_27, _BITS_30, _BITS_31, _BITS_32 = (np.uint64(bits) for bits in (11, 27, 30, 31, 32))
+_NONE, _ONE = np.uint64(0), np.uint64(1)
 _ROUNDS = 10
 
 
@@ -50,6 +50,12 @@ def mix(key: Any, word: Any) -> Any:
 
 
 @compiled
+def _below(key: Any, turn: Any, half: Any, size: Any) -> Any:
+    """A round's function: hash of one half, in range(size) by multiplication (Lemire 2019) instead of division."""
+    return ((scramble((key + np.uint64(turn) * _GOLDEN) ^ half) >> _BITS_32) * size) >> _BITS_32
+
+
+@compiled
 def permuted(index: Any, count: Any, key: Any) -> Any:
     """Where a keyed permutation of range(count) sends `index`; no table, all arguments uint64.
 
@@ -61,11 +67,12 @@ def permuted(index: Any, count: Any, key: Any) -> Any:
     while True:
         left, right = index // high, index % high
         for turn in range(_ROUNDS):
-            salt = mix(key, np.uint64(turn))
             if turn % 2 == 0:
-                left = (left + scramble(salt ^ right) % wide) % wide
+                left += _below(key, turn, right, wide)
+                left -= wide if left >= wide else _NONE
             else:
-                right = (right + scramble(salt ^ left) % high) % high
+                right += _below(key, turn, left, high)
+                right -= high if right >= high else _NONE
         index = left * high + right
         if index < count:
             return index
@@ -80,11 +87,12 @@ def unpermuted(index: Any, count: Any, key: Any) -> Any:
         left, right = index // high, index % high
         for back in range(_ROUNDS):
             turn = _ROUNDS - 1 - back
-            salt = mix(key, np.uint64(turn))
             if turn % 2 == 0:
-                left = (left + wide - scramble(salt ^ right) % wide) % wide
+                left += wide - _below(key, turn, right, wide)
+                left -= wide if left >= wide else _NONE
             else:
-                right = (right + high - scramble(salt ^ left) % high) % high
+                right += high - _below(key, turn, left, high)
+                right -= high if right >= high else _NONE
         index = left * high + right
         if index < count:
             return index

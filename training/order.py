@@ -273,9 +273,11 @@ def feasibility(config: TrainConfig, store: TokenStore) -> list[Problem]:
     order = Order(config, store)
     counts = order.mixture.counts(order.mixture.slots)
     for source, name in enumerate(store.sources):
+        needed = int(counts[source]) * config.context
+        if needed <= sizes[name] * config.max_epochs:  # rearranging only lengthens an epoch, so nothing needs walking
+            continue
         passes = order.passes(source)
         if passes > config.max_epochs:
-            needed = int(counts[source]) * config.context
             steps = int(config.steps * config.max_epochs / passes)
             problems.append(
                 Problem(

@@ -80,7 +80,9 @@ def validation(store: TokenStore, source: str, config: TrainConfig) -> Iterator[
     """
     number = store.sources.index(source)
     held, context = store.held[number], config.context
-    limit = min(held.count_tokens, max(config.evaluation.tokens // context, 1) * context)
+    limit = held.count_tokens
+    if limit > config.evaluation.tokens:
+        limit = min(limit, max(config.evaluation.tokens // context, 1) * context)
     count = -(-limit // context)
     made = _blank([number] * min(count, config.batch.sequences), context, store.tokenizer.end)
     first = position = segment = 0

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pipeline.configfile import ConfigError
 from training.config import TrainConfig
 
-_READ_AT_ONCE = 4 << 20
+_READ_AT_ONCE = 2 << 20
 _SAMPLED = 4096
 
 Shard = dict[str, Any]
