@@ -182,7 +182,8 @@ class Replay:
                 later = {self.run.steps[place].name for place, number in enumerate(groups) if number >= group}
                 signals = [pl.col(c).is_not_null() for c in self.run.signals if self.run.owner(c) in later]
                 everything = self.run.setting("measure") == "all" and not (barrier and places[0] > barrier[0])
-                seen |= pl.any_horizontal(*signals, pl.lit(everything))
+                # not even `measure: all` measures what has no text: a page that was dropped first, then not extracted
+                seen |= pl.any_horizontal(*signals, pl.lit(everything) & (pl.col("chars") > 0))
                 seen |= pl.lit(kind == "transform") & (pl.col("chars") > 0)
                 needed = [place for place in places if kind == "transform" or self.run.steps[place].name in ranged]
             for place in needed:

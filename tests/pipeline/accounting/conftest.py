@@ -167,7 +167,7 @@ def _walk(doc: Doc, steps: list[tuple[str, str, bool]], ranges: Ranges, measure:
             if doc.verdict and measure != "all":
                 return
             if name == "extract":
-                if doc.failed:
+                if doc.failed and not doc.has_text:  # what is text already is not extracted
                     if not doc.verdict:
                         doc.verdict, doc.reason = "quarantined", "extract.failed"
                     return

@@ -187,7 +187,7 @@ def walk(
                     else:
                         row["arrived"] = True
                 elif kinds[name] != "dedup" and not saw and all(row[c] is None for c in later):
-                    everything = measure == "all" and group[name] < 3
+                    everything = measure == "all" and group[name] < 3 and row["chars"] > 0
                     matters = any(c in ranges for c in simulation.SIGNALS if group[c.split(".")[0]] == group[name])
                     if kinds[name] == "transform":
                         matters = row["chars"] == 0
