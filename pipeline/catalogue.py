@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from filters.base import Filter, Transform
+from pipeline.accounting.tables import interval, table
 from pipeline.configfile import ConfigError, nearest
-from pipeline.planview import bounds
 from pipeline.steps import STEPS
 
 
@@ -43,7 +42,7 @@ def catalogue(name: str | None = None) -> list[Entry]:
         settings = {key: value for key, value in step.model_dump(mode="json").items() if key not in ("keep", "gate")}
         signals: dict[str, str] = {}
         if isinstance(step, Filter):
-            signals = {signal: bounds(*step.keep[signal]) if signal in step.keep else "" for signal in step.signals()}
+            signals = {signal: interval(step.keep[signal]) if signal in step.keep else "" for signal in step.signals()}
         role = "filter" if isinstance(step, Filter) else "transform" if isinstance(step, Transform) else "deduplication"
         entries.append(Entry(word, role, inspect.cleandoc(kind.__doc__ or ""), signals, settings))
     return entries
@@ -52,21 +51,26 @@ def catalogue(name: str | None = None) -> list[Entry]:
 def render(entries: list[Entry], detail: bool) -> RenderableType:
     """A list, or everything about one step."""
     if not detail:
-        table = Table("step", "kind", "what it is", "signals")
-        for entry in entries:
-            table.add_row(entry.name, entry.kind, Text(entry.text.splitlines()[0]), Text(", ".join(entry.signals)))
-        return table
+        rows = [(entry.name, entry.kind, _sentence(entry.text)) for entry in entries]
+        return table("steps", ("step", "kind", "what it is"), rows, words=("kind", "what it is"))
     parts: list[RenderableType] = []
     for entry in entries:
         parts.append(Text(f"{entry.name} ({entry.kind})\n\n{entry.text}\n"))
         if entry.signals:
-            signals = Table("signal", "kept")
-            for signal, ends in entry.signals.items():
-                signals.add_row(f"{entry.name}.{signal}", ends or "measured only")
-            parts.append(signals)
+            signals = [(f"{entry.name}.{signal}", ends or "measured only") for signal, ends in entry.signals.items()]
+            parts.append(table("signals", ("signal", "keep"), signals))
         if entry.settings:
-            settings = Table("setting", "default")
-            for key, value in entry.settings.items():
-                settings.add_row(key, Text(str(value)))
-            parts.append(settings)
+            settings = [(key, str(value)) for key, value in entry.settings.items()]
+            parts.append(table("settings", ("setting", "default"), settings, words=("default",)))
     return Group(*parts)
+
+
+def _sentence(text: str) -> str:
+    """The first sentence of a docstring; a full stop inside brackets does not end one."""
+    paragraph = " ".join(text.split("\n\n")[0].split())
+    depth = 0
+    for i, character in enumerate(paragraph):
+        depth += (character in "([") - (character in ")]")
+        if character == "." and not depth and paragraph[i + 1 : i + 2] in ("", " "):
+            return paragraph[: i + 1]
+    return paragraph

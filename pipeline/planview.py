@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
+from pipeline.accounting.tables import interval, number, table
 from pipeline.plan import Plan
 from pipeline.run import StageState
 from pipeline.steps import describe
@@ -42,36 +41,30 @@ def as_json(plan: Plan, states: Sequence[StageState]) -> dict[str, Any]:
 
 def render(plan: Plan, states: Sequence[StageState]) -> RenderableType:
     """The plan as tables."""
-    sources = Table("source", "reader", "files", "bytes", "tasks", title="sources", title_justify="left")
+    sources = []
     for name, files in plan.inputs.items():
-        reader = plan.config.sources[name].reader
+        use = plan.config.sources[name].reader.use
         size = sum(file.size for file in files)
-        sources.add_row(
-            Text(name), str(reader.model_dump()["use"]), str(len(files)), human(size), str(len(plan.splits[name]))
-        )
-    steps = Table("step", "kind", "ranges", title="steps, in order", title_justify="left")
+        sources.append((name, use, number(len(files)), human(size), number(len(plan.splits[name]))))
+    steps = []
     for name, step in plan.config.steps.items():
         entry = describe(name, step)
         keep: Any = entry.get("keep", {})
-        ranges = ", ".join(f"{signal} {bounds(*ends)}" for signal, ends in keep.items())
-        only = plan.config.only.get(name)
-        steps.add_row(Text(name), str(entry["kind"]), Text(ranges + (f" (only {', '.join(only)})" if only else "")))
-    stages = Table("stage", "tasks", "bytes", *STATES, title="tasks", title_justify="left")
+        ranges = ", ".join(f"{signal}={interval(ends)}" for signal, ends in keep.items())
+        steps.append((name, str(entry["kind"]), ", ".join(plan.config.only.get(name, ("all",))), ranges))
+    stages = []
     for state in states:
         if state.tasks is None:
-            stages.add_row(state.name, "follows from the stages before", "", "", "", "")
+            stages.append((state.name, "after the stages before", *[""] * (1 + len(STATES))))
             continue
         counts = Counter(found for _, found in state.tasks)
         size = sum(task.payload["bytes"] for task, _ in state.tasks)
-        stages.add_row(state.name, str(len(state.tasks)), human(size), *(str(counts[word]) for word in STATES))
-    return Group(sources, steps, stages)
-
-
-def bounds(low: float | None, high: float | None) -> str:
-    """A range in short: `50..100000`, `>= 50`, `<= 3`."""
-    if low is None:
-        return f"<= {high:g}" if high is not None else "any"
-    return f">= {low:g}" if high is None else f"{low:g}..{high:g}"
+        stages.append((state.name, number(len(state.tasks)), human(size), *(number(counts[word]) for word in STATES)))
+    return Group(
+        table("sources", ("source", "reader", "files", "bytes", "tasks"), sources, words=("reader",)),
+        table("steps, in order", ("step", "kind", "sources", "keep"), steps, words=("kind", "sources", "keep")),
+        table("stages", ("stage", "tasks", "bytes", *STATES), stages),
+    )
 
 
 def human(size: float) -> str:

@@ -1,6 +1,7 @@
 """Tables for the terminal: funnels, and a column of numbers beside another. Every text in them is shown, not obeyed."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from rich import box
 from rich.table import Table
@@ -47,8 +48,8 @@ def interval(ends: Range | None) -> str:
     return f"{low}:{high}"
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> Table:
-    """A table whose first column is text and whose other columns are numbers."""
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], words: Sequence[str] = ()) -> Table:
+    """A table whose first column is text; the others are numbers, or text if they are among `words`."""
     built = Table(
         title=Text(line(title)),
         title_justify="left",
@@ -60,7 +61,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text
     )
     for place, column in enumerate(columns):
         least = None if place else min(12, max((len(str(row[0])) for row in rows), default=0))
-        built.add_column(Text(column), "", justify="right" if place else "left", overflow="fold", min_width=least)
+        side: Literal["left", "right"] = "left" if not place or column in words else "right"
+        built.add_column(Text(column), "", justify=side, overflow="fold", min_width=least)
     for row in rows:
         built.add_row(*(value if isinstance(value, Text) else cell(value) for value in row))
     return built
