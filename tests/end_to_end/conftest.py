@@ -68,6 +68,14 @@ def gristmill() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="session")
+def recipes() -> Path:
+    """The folder of ready recipes for curation."""
+    from pipeline import resources
+
+    return resources.folder("configs") / "curate"
+
+
+@pytest.fixture(scope="session")
 def hashes() -> Callable[[Path], dict[str, str]]:
     """SHA-256 of every file of a run that others read: shards, ledger, dropped texts, quarantine and the card."""
 
