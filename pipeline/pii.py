@@ -46,7 +46,7 @@ _NUMBERED = re.compile(r"\b(?:isbn|issn|doi|pmid|iban|ein|vat|asin|sku|upc|oclc)
 _ANNOUNCED = re.compile(
     r"(?:\b(?:t[eé]l(?:ephone|efon|efono|éfono|efone|éphone)?|phones?|ph|(?:tele)?fax|mobile|mobil|móvil|mob|cell|cellphone"
     r"|whatsapp|handy|hotline|(?:call|ring|phone|text)(?: (?:me|us|him|her|them))?(?: (?:at|on|under))?)"
-    r"|телефон|тел|факс|моб|τηλ|电话|電話|手机|携帯|전화)(?:\W{0,3}(?:no|nr|number|num))?[\s.:#(]{0,6}$",
+    r"|телефон|тел|факс|моб|τηλ|电话|電話|手机|携帯|전화)(?:\W{0,3}(?:no|nr|number|num))?[\s.:：#(]{0,6}$",
     re.IGNORECASE,
 )
 """The word before a phone number that says it is one, in some languages."""
@@ -54,6 +54,9 @@ _DATES = re.compile(
     r"\(?(?:(?:19|20)\d\d\D{1,3}(?:19|20)\d\d|(?:19|20)\d\d\D\d\d?\D\d\d?|\d\d?\D\d\d?\D(?:19|20)\d\d)\b.*"
 )
 _DIGITS = re.compile(r"\d+")
+_SPACE = re.compile(r"[ \t\u00a0]+(?=[+(\d])")
+_NUMBERS_BEFORE = 4  # other numbers, such as a year, that may stand before a phone number
+_MAX_GROUPS = 7
 _CONTEXT = 24
 
 # Rust's regular expressions, over whole columns: no text without these can hold a match.
@@ -185,11 +188,11 @@ def phones(text: str, regions: tuple[str, ...]) -> Iterator[tuple[int, int]]:
         if (_grouped(written) or written[0] in "+0") and _ANNOUNCED.search(before) and not _DATES.fullmatch(written):
             yield start, end
             continue
-        while True:
+        for _ in range(_NUMBERS_BEFORE):
             if _is_phone(written, regions):
                 yield (end - len(written), end)
                 break
-            cut = re.search(r"[ \t\u00a0]+(?=[+(\d])", written)  # another number may stand before it
+            cut = _SPACE.search(written)
             if cut is None:
                 break
             written = written[cut.end() :]
@@ -219,8 +222,8 @@ def _parse(written: str, region: str | None) -> phonenumbers.PhoneNumber | None:
 
 
 def _grouped(written: str) -> bool:
-    """Whether the digits stand in groups, as those of a plain number do not."""
-    return len(_DIGITS.findall(written)) > 1
+    """Whether the digits stand in groups, as those of a plain number do not, and not one by one either."""
+    return 2 <= len(_DIGITS.findall(written)) <= _MAX_GROUPS
 
 
 def _usual(written: str, number: phonenumbers.PhoneNumber) -> bool:

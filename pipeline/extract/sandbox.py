@@ -32,15 +32,16 @@ HEADER = struct.Struct("<BI")
 _IDLE, _AT_WORK, _TALKING = range(3)
 _RECYCLED, _DONE, _LOST = range(3)
 
+_ALMOST = 0.85  # of the limit: what fails is an allocation, so that the limit itself is not reached
+
 Engine = Callable[[str, str | None], str | None]
 
 
 def trafilatura_engine(options: dict[str, Any]) -> Engine:
     """Barbaresi, "Trafilatura: A Web Scraping Library and Command-Line Tool" (ACL 2021)."""
     from trafilatura import extract, html2txt
-    from trafilatura.deduplication import LRUCache
 
-    favor, deduplicate = options["favor"], options["deduplicate"]
+    favor = options["favor"]
     if not options["main_content"]:
         return lambda page, url: html2txt(page)
 
@@ -53,8 +54,8 @@ def trafilatura_engine(options: dict[str, Any]) -> Engine:
             fast=options["fast"],
             include_comments=options["comments"],
             include_tables=options["tables"],
-            # A cache of its own for each page: the library's would make a page depend on those before it.
-            deduplicate=LRUCache(maxsize=4096) if deduplicate else False,
+            # Its cache of what was seen would make the text of a page depend on the pages before it.
+            deduplicate=False,
         )
 
     return main_text
@@ -144,13 +145,19 @@ class _Server:
         signal.setitimer(signal.ITIMER_PROF, self._seconds)
         try:
             text = self._engine(page.decode("utf-8"), url.decode("utf-8") or None)
+            if not text and self._short_of_memory():
+                return MEMORY, b""
             return TEXT, (text or "").encode("utf-8", "replace")
         except MemoryError:
             return MEMORY, b""
         except Exception as error:  # whatever the extractor stumbles over is the page's fate, not the run's
-            return ERROR, repr(error)[:1000].encode("utf-8", "replace")
+            return MEMORY if self._short_of_memory() else ERROR, repr(error)[:1000].encode("utf-8", "replace")
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
+
+    def _short_of_memory(self) -> bool:
+        """Whether memory has run out: extractors swallow that error like any other, or call it by another name."""
+        return _peak_memory() > _ALMOST * self._memory
 
     def serve(self) -> None:
         """Fork workers one after another, and answer for those that died on a page."""
@@ -173,6 +180,14 @@ class _Server:
                 return  # at the end, or in the middle of a message: the other side sees the pipe end
             if self._shared[0] == _AT_WORK:
                 self._answer(TIMEOUT if code == -signal.SIGPROF else CRASH, str(code).encode())
+
+
+def _peak_memory() -> int:
+    """The most address space that this process has had; 0 where the system neither tells nor limits it."""
+    if sys.platform != "linux":
+        return 0
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        return next((int(line.split()[1]) << 10 for line in status if line.startswith("VmPeak:")), 0)
 
 
 def die_with_parent() -> None:

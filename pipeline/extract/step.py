@@ -17,7 +17,8 @@ class Extract(Transform):
 
     Signals: `encoding` the page was read in, `html_bytes` it had, `chars` of text found. A page without main text gets
     an empty one. A page that takes too much time or memory, or that the extractor cannot handle, goes into quarantine
-    as `timeout`, `memory`, `crash` or `error`.
+    as `timeout`, `memory`, `crash` or `error`. The text of a page depends on nothing but the page; trafilatura's
+    deduplication, which leaves out what the pages before it had, is therefore off and left to the steps made for it.
     """
 
     reads: ClassVar[str] = "html"
@@ -36,9 +37,6 @@ class Extract(Transform):
     tables: bool = True
     fast: bool = False
     """trafilatura without its fallback extractors."""
-    deduplicate: bool = False
-    """Leave out blocks that the page itself repeats. (trafilatura's own switch also leaves out what earlier pages had,
-    which makes the text of a page depend on the order of pages; it is not offered.)"""
     pages_per_process: int = Field(default=200, ge=1)
 
     def identity(self) -> Mapping[str, str]:
@@ -84,6 +82,5 @@ class Extract(Transform):
             "comments": self.comments,
             "tables": self.tables,
             "fast": self.fast,
-            "deduplicate": self.deduplicate,
         }
         return supervisor(settings).extract(page, url)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, ClassVar, NamedTuple, cast
 
 import fsspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
 MiB = 1 << 20
 
@@ -53,7 +53,7 @@ class Reader(BaseModel, ABC):
     version: ClassVar[int] = 1
     """Raised when the same file gives other records than before, so that runs made earlier become stale."""
 
-    max_record_bytes: int = Field(default=64 * MiB, ge=1 << 10)
+    max_record_bytes: ByteSize = Field(default=ByteSize(64 * MiB), ge=1 << 10)
     """A record that is larger, packed or unpacked, becomes the error `read.too_large` and is never held in memory."""
 
     @abstractmethod

@@ -27,6 +27,10 @@ _WIDER = {
 """Python's codecs by the supersets that browsers read under the same names (WHATWG Encoding Standard)."""
 
 
+_NEVER = frozenset({"utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
+"""Python's codecs that no page means, or that browsers refuse because they hide markup."""
+
+
 def decode(data: bytes, declared: str | None = None) -> tuple[str, str]:
     """Return the text of a page and the name of its encoding; no input fails.
 
@@ -38,6 +42,8 @@ def decode(data: bytes, declared: str | None = None) -> tuple[str, str]:
     for mark, name in _MARKS:
         if data.startswith(mark):
             return data[len(mark) :].decode(name, "replace"), name
+    if data[:4] in (b"<\x00!\x00", b"<\x00h\x00", b"<\x00?\x00"):
+        return data.decode("utf-16-le", "replace"), "utf-16-le"
     named = [name for name in (_known(declared), _in_page(data)) if name is not None]
     for name in named:  # all their bytes are valid UTF-8
         shifted = b"\x1b" in data if name.startswith("iso2022") else name.startswith("utf-16")
@@ -45,8 +51,8 @@ def decode(data: bytes, declared: str | None = None) -> tuple[str, str]:
             return text, name
     if (text := _strict(data, "utf-8") or _nearly_utf8(data)) is not None:
         return text, "utf-8"
-    detected = str(detect_encoding(data)).lower()
-    candidates = [name for name in [*named, _known(detected) or "cp1252"] if not name.startswith("utf-16")]
+    detected = _known(detect_encoding(data, html5_compatible=False)) or "cp1252"
+    candidates = [name for name in [*named, detected] if not name.startswith("utf-16")] or ["cp1252"]
     for name in candidates:
         if (text := _strict(data, name)) is not None:
             return text, name
@@ -67,12 +73,14 @@ def _nearly_utf8(data: bytes) -> str | None:
 
 
 def _known(name: str | None) -> str | None:
-    """Python's name of what browsers understand under `name`; None if they understand nothing."""
-    mapped = str(map_encoding_to_html5(name.strip().rstrip(";"), False) or "") if name else ""
-    if not mapped:
+    """Python's name of what browsers understand under `name`, or of what it says itself; None if that is nothing."""
+    label = (name or "").strip().rstrip(";")
+    try:
+        codec = codecs.lookup(str(map_encoding_to_html5(label, False) or label))
+        b"".decode(codec.name)  # fails for codecs that make no text, such as base64
+    except (LookupError, ValueError):
         return None
-    python = codecs.lookup(mapped).name
-    return _WIDER.get(python, python)
+    return None if codec.name in _NEVER else _WIDER.get(codec.name, codec.name)
 
 
 def _in_page(data: bytes) -> str | None:
