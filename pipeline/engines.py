@@ -83,10 +83,18 @@ class LocalEngine:
         self._pool: ProcessPoolExecutor | None = None
 
     def _start(self, workers: int) -> ProcessPoolExecutor:
-        for name in _ONE_THREAD:  # read by libraries when a worker first imports them
-            os.environ.setdefault(name, "1")
         # forking a process whose libraries have threads can deadlock, so workers start from scratch
-        return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
+        pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
+        # Libraries read these when they are imported, so workers must be born with them. What comes after in this
+        # process, such as training, must not: the first submission starts all workers, then they are taken back.
+        absent = [name for name in _ONE_THREAD if name not in os.environ]
+        os.environ.update(dict.fromkeys(absent, "1"))
+        try:
+            pool.submit(os.getpid)
+        finally:
+            for name in absent:
+                del os.environ[name]
+        return pool
 
     def run(self, run: str, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """Do tasks; a worker that dies (out of memory, a crash in C) costs no task but the one that killed it."""
