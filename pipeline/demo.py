@@ -8,24 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.syntax import Syntax
-from rich.table import Table
+from rich.text import Text
 
 from pipeline import config, resources, run
+from pipeline.accounting.escape import visible
 from pipeline.accounting.report import write_report
 from pipeline.accounting.stats import render, stats
+from pipeline.accounting.tables import table
 from pipeline.configfile import ConfigFile
 from pipeline.display import Display
 from pipeline.engines import make_engine
 from pipeline.write import write_text
 
-PREFIX = '''def mean(values):
-    """Return the arithmetic mean of values."""
-    total = 0
-    for value in values:
-'''
+PREFIX = """class Point:
+    def __init__(self, name, value=None):
+        self.name = name
+"""
 SUFFIX = """
-    return total / len(values)
+
+    def __repr__(self):
+        return self.name
 """
 
 
@@ -67,16 +69,14 @@ def demo(folder: Path, workers: int | None, steps: int | None, trainer: Trainer,
     overrides = [f"data={json.dumps(str(curated))}", *([f"steps={steps}"] if steps else [])]
     trainer.train(ConfigFile.read(recipes / "train" / "demo.yaml", overrides), model)
     losses = _losses(model)
-    table = Table("source", "at the start", "at the end", "change", title="validation loss", title_justify="left")
-    for source, (before, after) in losses.items():
-        table.add_row(source, f"{before:.3f}", f"{after:.3f}", f"{after / before - 1:+.0%}")
-    out.print(table)
-
+    rows = [
+        (source, f"{before:.3f}", f"{after:.3f}", f"{after / before - 1:+.0%}")
+        for source, (before, after) in losses.items()
+    ]
+    out.print(table("validation loss", ("source", "at the start", "at the end", "change"), rows))
     middle = trainer.infill(model, PREFIX, SUFFIX)
-    out.print("The model fills the hole in a function (it is small and has read for two minutes):")
-    out.print(
-        Syntax(f"{PREFIX}    # --- written by the model ---\n{middle}\n    # ---{SUFFIX}", "python", word_wrap=True)
-    )
+    out.print("The model, small and only minutes old, fills the hole between the first lines and the last:\n")
+    out.print(Text.assemble(PREFIX, (visible(middle), "bold green"), SUFFIX))
     out.print(
         f"report:      {report}\nshards:      {curated / 'shards'}\ncheckpoints: {model / 'checkpoints'}\n"
         f"next:        gristmill inspect {curated} --reason dedup.minhash   "

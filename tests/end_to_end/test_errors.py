@@ -54,3 +54,35 @@ def test_all_at_once(small_corpus: Path, tmp_path: Path, gristmill: Run) -> None
     config.write_text(text + "langs: [en]\n")
     done = gristmill("plan", config, "--out", tmp_path / "run", check=2)
     assert [line.rpartition("run.yaml:")[2].split(":")[0] for line in done.stderr.splitlines()] == ["2", "5", "7"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("phases=[{weights: {wep: 1}}]", "did you mean 'web'?"),
+        ("fim={cod: {rate: 0.5}}", "did you mean 'code'?"),
+        ("max_epochs=0.01", "max_epochs"),
+        ("optimizer.lrr=1", "unknown key 'lrr'; did you mean 'lr'?"),
+        ("data=nowhere", "nowhere"),
+        ("model.heads=5", "must be a multiple of"),
+    ],
+)
+def test_training_errors(
+    finished: Path, recipes: Path, tmp_path: Path, gristmill: Run, override: str, message: str
+) -> None:
+    config = recipes.parent / "train" / "tiny.yaml"
+    overrides = ["--set", f"data={finished}", "--set", override]
+    done = gristmill("train", config, "--out", tmp_path / "model", *overrides, check=2)
+    assert message in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not list((tmp_path / "model").glob("checkpoints/*"))
+
+
+def test_a_training_error_in_the_file_names_its_line(
+    finished: Path, recipes: Path, tmp_path: Path, gristmill: Run
+) -> None:
+    config = tmp_path / "train.yaml"
+    text = (recipes.parent / "train" / "tiny.yaml").read_text().replace("weights: auto", "weights: {wep: 1.0}")
+    config.write_text(text)
+    line = next(i for i, words in enumerate(text.splitlines(), 1) if "wep" in words)
+    done = gristmill("train", config, "--out", tmp_path / "model", "--set", f"data={finished}", check=2)
+    assert f"train.yaml:{line}:" in done.stderr and "did you mean 'web'?" in done.stderr
