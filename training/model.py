@@ -192,9 +192,8 @@ class Decoder(nn.Module):
         """A decoder with random parameters, the same for a seed on every device.
 
         Matrices are normal with deviation 1 / sqrt(inputs), and the two that write into the residual stream smaller by
-        sqrt(2 x layers) so that depth does not add variance (Radford et al. 2019). A tied embedding gets deviation
-        1 / sqrt(width), as the output matrix it also is needs; an untied one 1, and an untied output matrix zero: the
-        first prediction is then even.
+        sqrt(2 x layers) so that depth does not add variance (Radford et al. 2019). The first prediction is even: a tied
+        embedding, which is also the output matrix, gets deviation 0.02; an untied one 1, and its output matrix zero.
         """
         model = cls.empty(shape)
         generator = torch.Generator().manual_seed(seed)
@@ -205,7 +204,7 @@ class Decoder(nn.Module):
                 elif name == "head.weight":
                     weight.zero_()
                 elif name == "embedding.weight":
-                    weight.normal_(0.0, shape.width**-0.5 if shape.tied else 1.0, generator=generator)
+                    weight.normal_(0.0, 0.02 if shape.tied else 1.0, generator=generator)
                 else:
                     residual = name.endswith(("attention.out.weight", "feed_forward.down.weight"))
                     scale = (2 * shape.layers) ** -0.5 if residual else 1.0
