@@ -12,7 +12,7 @@ MiB = 1 << 20
 
 
 class Split(NamedTuple):
-    """A part of one file: bytes `start` to `end` (Parquet: row groups), the end excluded."""
+    """A part of one file: bytes `start` to `end`, the end excluded."""
 
     path: str
     start: int

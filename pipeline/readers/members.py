@@ -6,6 +6,7 @@ itself, so that reading can begin in the middle of a file and go on after damage
 """
 
 import io
+import re
 import struct
 import sys
 import zlib
@@ -282,26 +283,34 @@ class Codec:
 
 GZIP, ZSTD, LZ4 = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
 _SUFFIXES = {".gz": GZIP, ".zst": ZSTD, ".lz4": LZ4}
+_PLAIN = re.compile(
+    rb"WARC/\d+\.\d+[ \t]*\r?\n[A-Za-z-]+[ \t]*:|filedesc:|(?:\xef\xbb\xbf)?\s*\{[^\x00-\x08\x0e-\x1f]*\Z"
+)
 
 
 def codec_of(raw: Window, path: str) -> Codec | None:
-    """The codec that the first bytes of the file tell, else the one of its suffix; None for a plain file."""
-    head = raw.peek(0, 8)
-    magic = next((magic for magic in (GZIP, ZSTD, LZ4) if head.startswith(magic)), None)
-    skippable = _skippable(raw, 0)
-    if magic is None and skippable is not None:
-        after = raw.peek(skippable, 4)
-        magic = next((magic for magic in (ZSTD, LZ4) if after.startswith(magic)), None)
-    if magic is None and not head.startswith((b"WARC/", b"filedesc")):
-        magic = next((magic for suffix, magic in _SUFFIXES.items() if path.endswith(suffix)), None)
+    """The codec of a file, None if it is plain: what its first bytes tell, and where they tell nothing its suffix."""
+    head = raw.peek(0, 256)
+    if _PLAIN.match(head):
+        return None
+    named = next((magic for suffix, magic in _SUFFIXES.items() if path.lower().endswith(suffix)), None)
+    first = raw.peek(_skip(raw, 0), 4)
+    magic = next((magic for magic in (GZIP, ZSTD, LZ4) if first.startswith(magic)), named)
+    if named is not None and magic != named:
+        # Damage at the start can look like another format; a member of the right one soon after says that it is.
+        codec = _codec(raw, named)
+        if find_member(raw, codec, 0, CHUNK, lambda head: False, sure=False) is not None:
+            return codec
+    return None if magic is None else _codec(raw, magic)
+
+
+def _codec(raw: Window, magic: bytes) -> Codec:
     if magic == GZIP:
         return Codec(GZIP, GzipMember)
-    if magic == ZSTD:
-        dictionary = zstandard.ZstdCompressionDict(found) if (found := _dictionary(raw)) else None
-        return Codec(ZSTD, lambda raw, at: ZstdMember(raw, at, dictionary))
     if magic == LZ4:
         return Codec(LZ4, Lz4Member)
-    return None
+    dictionary = zstandard.ZstdCompressionDict(found) if (found := _dictionary(raw)) else None
+    return Codec(ZSTD, lambda raw, at: ZstdMember(raw, at, dictionary))
 
 
 def _skippable(raw: Window, at: int) -> int | None:
