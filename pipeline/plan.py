@@ -8,14 +8,12 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import fsspec
-
-from pipeline.config import CurateConfig, Source
-from pipeline.configfile import Problem, nearest
-from pipeline.readers import reader_for
+from pipeline.config import CurateConfig
+from pipeline.configfile import Problem
+from pipeline.inputs import InputFile, find_files
 from pipeline.readers.base import Split
 from pipeline.steps import Stages, Steps, concerning, describe
 
@@ -28,18 +26,6 @@ DEDUP_BYTES = 256 * 2**20
 STAGES = ("read", "judge", "bands", "clusters", "shard")
 
 Receipt = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """One file of a source. `name` is its path below the part of the pattern that has no wildcards: it goes into ids
-    and origins, so that a run can be repeated where the data lies elsewhere."""
-
-    name: str
-    path: str
-    size: int
-    stamp: str
-    """Changes when the file does: time of modification, or the store's own tag."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +196,7 @@ def make_plan(config: CurateConfig) -> Plan:
     splits: dict[str, tuple[tuple[Piece, ...], ...]] = {}
     problems: list[Problem] = []
     for name, source in config.sources.items():
-        files, wrong = _find(name, source)
+        files, wrong = find_files(name, source)
         problems += wrong
         pieces: list[Piece] = []
         for file in files:
@@ -245,71 +231,6 @@ def _grouped(items: Iterable[T], size: Callable[[T], int], limit: int) -> Iterat
         total += size(item)
     if group:
         yield tuple(group)
-
-
-def _find(name: str, source: Source) -> tuple[list[InputFile], list[Problem]]:
-    """The files that a source's paths name, in the order of the paths and by name within a pattern."""
-    files: dict[str, InputFile] = {}
-    problems: list[Problem] = []
-    for i, pattern in enumerate(source.paths):
-        place = ("sources", name, "paths", i)
-        filesystem, stripped = fsspec.core.url_to_fs(pattern)
-        try:
-            if filesystem.isdir(stripped):
-                base = stripped
-                found = [path for path in filesystem.find(stripped) if reader_for(path) == source.reader.use]
-            else:
-                base = _fixed_part(stripped)
-                found = filesystem.glob(stripped) if _has_wildcard(stripped) else [stripped]
-                found = [path for path in found if not filesystem.isdir(path)]
-            infos = {path: filesystem.info(path) for path in sorted(found)}
-        except FileNotFoundError:
-            near = _neighbours(filesystem, stripped)
-            hint = (
-                f"; {nearest(PurePosixPath(stripped).name, near)}"
-                if near
-                else "; its folder does not exist or is empty"
-            )
-            problems.append(Problem(place, f"source '{name}': no file {pattern}{hint}"))
-            continue
-        except OSError as error:
-            problems.append(Problem(place, f"source '{name}': {pattern}: {error}"))
-            continue
-        if not infos:
-            problems.append(Problem(place, f"source '{name}': no file matches {pattern}"))
-        for path, info in infos.items():
-            local = "file" in (
-                filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
-            )
-            full = str(Path(path).absolute()) if local else filesystem.unstrip_protocol(path)
-            relative = path.removeprefix(base).lstrip("/") or PurePosixPath(path).name
-            stamp = info.get("ETag") or info.get("mtime_ns") or info.get("mtime") or info.get("LastModified") or ""
-            files.setdefault(full, InputFile(relative, full, int(info["size"] or 0), str(stamp)))
-    names = [file.name for file in files.values()]
-    if len(set(names)) < len(names):  # two folders with equal names inside: only the full path tells them apart
-        return [InputFile(file.path, file.path, file.size, file.stamp) for file in files.values()], problems
-    return list(files.values()), problems
-
-
-def _has_wildcard(path: str) -> bool:
-    return any(character in path for character in "*?[")
-
-
-def _fixed_part(path: str) -> str:
-    """The folders before the first wildcard, or the folder of a plain path."""
-    folders = []
-    for part in path.split("/")[:-1]:
-        if _has_wildcard(part):
-            break
-        folders.append(part)
-    return "/".join(folders)
-
-
-def _neighbours(filesystem: Any, path: str) -> list[str]:
-    try:
-        return [PurePosixPath(entry).name for entry in filesystem.ls(str(PurePosixPath(path).parent), detail=False)]
-    except OSError:
-        return []
 
 
 class Receipts:

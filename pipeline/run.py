@@ -15,7 +15,8 @@ import fsspec
 
 from pipeline.config import CurateConfig
 from pipeline.engines import Engine
-from pipeline.plan import STAGES, InputFile, Plan, Receipt, Receipts, Task, make_plan
+from pipeline.inputs import InputFile
+from pipeline.plan import STAGES, Plan, Receipt, Receipts, Task, make_plan
 from pipeline.steps import describe, groups
 from pipeline.write import write_json, write_text
 

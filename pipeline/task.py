@@ -9,50 +9,24 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
-from polars._typing import PolarsDataType
 
-from filters.base import Filter, Step, Transform
-from filters.language import Language
-from pipeline.dedup.bands import partition_edges, write_signatures
+from filters.base import Step
+from pipeline.dedup.bands import partition_edges
 from pipeline.dedup.clusters import clusters_between, write_clusters
-from pipeline.judge import decide, measure
+from pipeline.outputs import Outputs, Signatures, ledger_rows, ledger_schema, read_rows
+from pipeline.passage import FRAME, Meter, process, signal_schema, with_language
 from pipeline.plan import Receipt, Task
 from pipeline.readers import READERS
 from pipeline.readers.base import Reader, Record, Split
-from pipeline.schema import DROPPED, LEDGER, QUARANTINE, QUARANTINE_BYTES, SHARD
-from pipeline.steps import STEPS, Stages, Steps, concerning, groups
+from pipeline.schema import SHARD
+from pipeline.steps import STEPS, Stages, Steps, concerning
 from pipeline.write import ROW_GROUP, TableWriter, Workspace
-
-_COLUMNS: dict[str, PolarsDataType] = {
-    "id": pl.String,
-    "ordinal": pl.UInt64,
-    "origin": pl.String,
-    "source": pl.String,
-    "url": pl.String,
-    "date": pl.String,
-    "doc_id": pl.String,
-    "content_type": pl.String,
-    "charset": pl.String,
-    "html": pl.Binary,
-    "text": pl.String,
-    "language": pl.String,
-    "error": pl.String,
-    "reason": pl.String,
-    "broken": pl.List(pl.String),
-}
-FRAME = pl.Schema(_COLUMNS)
-"""A batch of documents between steps; signal columns come after these."""
 
 
 @dataclass(frozen=True)
@@ -127,166 +101,13 @@ def run_task(run: str, task: Task) -> Receipt:
         )
 
 
-@dataclass
-class Meter:
-    """Counts and seconds of one task: every record that comes in goes out through one of these numbers."""
-
-    read: int = 0
-    kept: int = 0
-    kept_bytes: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    quarantined: Counter[str] = field(default_factory=Counter)
-    ignored: Counter[str] = field(default_factory=Counter)
-    steps: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def step(self, name: str, step: Step, into: int, out: int, seconds: float) -> None:
-        """Add one batch's passage through a step."""
-        kind = "transform" if isinstance(step, Transform) else "filter"
-        entry = self.steps.setdefault(name, {"name": name, "kind": kind, "in": 0, "out": 0, "seconds": 0.0})
-        entry["in"] += into
-        entry["out"] += out
-        entry["seconds"] = round(entry["seconds"] + seconds, 6)
-
-    def receipt(self) -> dict[str, Any]:
-        """The numbers as they go into the receipt; sums that differ are a bug and fail the task."""
-        if self.read != self.kept + self.dropped.total() + self.quarantined.total():
-            raise AssertionError(f"records read {self.read} != kept + dropped + quarantined: {self}")
-        counts = {
-            "read": self.read,
-            "kept": self.kept,
-            "kept_bytes": self.kept_bytes,
-            "dropped": dict(sorted(self.dropped.items())),
-            "quarantined": dict(sorted(self.quarantined.items())),
-            "ignored": dict(sorted(self.ignored.items())),
-        }
-        return {"counts": counts, "steps": list(self.steps.values())}
-
-
-def process(docs: pl.DataFrame, steps: Steps, measure_all: bool, meter: Meter) -> pl.DataFrame:
-    """Send a batch through steps; the rows come back with `error`, `reason` and `broken` saying what became of them.
-
-    A row with an error goes through no further step, nor does a dropped one unless everything is to be measured.
-    """
-    settled: list[pl.DataFrame] = []
-    for group in groups(steps):
-        goes_on = pl.col("error").is_null() & (pl.lit(measure_all) | pl.col("reason").is_null())
-        settled.append(docs.filter(~goes_on))
-        docs = docs.filter(goes_on)
-        filters: dict[str, Filter] = {}
-        for name, step in group.items():
-            started = time.perf_counter()
-            before = docs.height
-            if isinstance(step, Transform):
-                docs = step.apply(docs, name)
-                # a document that was dropped before is only measured: its verdict stands
-                docs = docs.with_columns(error=pl.when(pl.col("reason").is_null()).then(pl.col("error")))
-                docs = docs.with_columns(
-                    reason=pl.when(pl.col("error").is_null() & (pl.col("text").fill_null("") == ""))
-                    .then(pl.coalesce("reason", pl.lit(f"{name}.empty")))
-                    .otherwise(pl.col("reason"))
-                )
-                out = docs.select((pl.col("error").is_null() & pl.col("reason").is_null()).sum()).item()
-            elif isinstance(step, Filter):
-                docs = measure(docs, name, step)
-                filters[name] = step
-                out = before - decide(docs, {name: step}).select((pl.col("broken").list.len() > 0).sum()).item()
-            else:
-                raise TypeError(f"{name} is neither a transform nor a filter")
-            meter.step(name, step, before, out, time.perf_counter() - started)
-        if filters:
-            earlier = docs["broken"]
-            docs = decide(docs, filters).with_columns(broken=pl.concat_list(earlier, "broken"))
-            docs = docs.with_columns(reason=pl.coalesce("reason", pl.col("broken").list.first()))
-    return pl.concat([*settled, docs], how="diagonal").sort("ordinal")
-
-
-def signal_schema(steps: Steps) -> dict[str, pl.DataType]:
-    """The columns `<step>.<signal>` that steps add, in order, with their types: what they give for no documents."""
-    empty = process(pl.DataFrame(schema=FRAME), steps, True, Meter())
-    return {name: dtype for name, dtype in empty.schema.items() if name not in FRAME}
-
-
-def ledger_schema(signals: Mapping[str, pl.DataType]) -> pa.Schema:
-    """The ledger's columns with those of the signals."""
-    arrow = pl.DataFrame(schema=dict(signals)).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
-    return pa.schema([*LEDGER, *arrow])
-
-
-def part_schema(signals: Mapping[str, pl.DataType]) -> pa.Schema:
-    """The columns of documents that wait between stages."""
-    carried = [name for name in FRAME if name not in ("html", "content_type", "charset", "error")]
-    arrow = pl.DataFrame(schema={**{name: FRAME[name] for name in carried}, **signals})
-    return arrow.to_arrow(compat_level=pl.CompatLevel.oldest()).schema
-
-
-class Outputs:
-    """The files of one task: documents that go on, ledger rows of those that do not, their texts, the quarantine."""
-
-    def __init__(self, workspace: Workspace, task: Task, signals: Mapping[str, pl.DataType], steps: Steps) -> None:
-        self._stack = ExitStack()
-        self._steps = steps
-        folder = f"parts/{task.id}"
-        self.part = self._open(workspace, f"{folder}/documents.parquet", part_schema(signals))
-        self.ledger = self._open(workspace, f"{folder}/ledger.parquet", ledger_schema(signals))
-        self.dropped = self._open(workspace, f"dropped/{task.source}/{task.id}.parquet", DROPPED)
-        self.quarantine = self._open(workspace, f"quarantine/{task.source}/{task.id}.parquet", QUARANTINE)
-
-    def _open(self, workspace: Workspace, path: str, schema: pa.Schema) -> TableWriter:
-        return self._stack.enter_context(TableWriter(workspace.path(path), schema))
-
-    def settle(self, docs: pl.DataFrame, meter: Meter, hold_dropped: bool = False) -> pl.DataFrame:
-        """Write what was dropped or could not be handled, count it, and return the documents that go on.
-
-        With `hold_dropped`, dropped documents go on too: a later stage measures them and then settles them.
-        """
-        broken = docs.filter(pl.col("error").is_not_null()).with_columns(reason="error")
-        goes_on = pl.col("error").is_null() if hold_dropped else pl.col("error").is_null() & pl.col("reason").is_null()
-        dropped = docs.filter(pl.col("error").is_null() & ~goes_on)
-        for reason, count in broken.group_by("reason").len().iter_rows():
-            meter.quarantined[reason] += count
-        for reason, count in dropped.group_by("reason").len().iter_rows():
-            meter.dropped[reason] += count
-        self.quarantine.write(
-            broken.with_columns(
-                payload=pl.coalesce("html", pl.col("text").cast(pl.Binary)).bin.slice(0, QUARANTINE_BYTES)
-            )
-        )
-        self.dropped.write(dropped)
-        self.ledger.write(ledger_rows(broken, "quarantined", self._steps))
-        self.ledger.write(ledger_rows(dropped, "dropped", self._steps))
-        return docs.filter(goes_on)
-
-    def close(self) -> None:
-        """Finish all files."""
-        self._stack.close()
-
-
-def ledger_rows(docs: pl.DataFrame, verdict: str, steps: Steps) -> pl.DataFrame:
-    """Documents as rows of the ledger."""
-    return with_language(docs, steps).with_columns(
-        verdict=pl.lit(verdict),
-        chars=pl.col("text").str.len_chars().fill_null(0).cast(pl.UInt64),
-        bytes=pl.col("text").str.len_bytes().fill_null(0).cast(pl.UInt64),
-    )
-
-
-def with_language(docs: pl.DataFrame, steps: Steps) -> pl.DataFrame:
-    """Add `language` and `language_score` of the last identification that a document reached, else the source's own."""
-    names = [name for name, step in reversed(list(steps.items())) if isinstance(step, Language)]
-    names = [name for name in names if f"{name}.label" in docs.columns]
-    score: pl.Expr = pl.coalesce([f"{name}.score" for name in names]) if names else pl.lit(None, dtype=pl.Float64)
-    return docs.with_columns(
-        language=pl.coalesce([*[f"{name}.label" for name in names], "language"]), language_score=score
-    )
-
-
 def _read(run: Path, task: Task, settings: Settings, workspace: Workspace) -> dict[str, Any]:
     assert task.source is not None
     reader = settings.readers[task.source]
     steps = concerning(task.source, settings.stages.read, settings.only)
     meter = Meter()
     outputs = Outputs(workspace, task, signal_schema(settings.stages.read), settings.steps)
-    signatures = Signatures(workspace, task, settings)
+    signatures = Signatures(workspace, task, settings.stages.dedup)
     hold = settings.measure_all and bool(settings.stages.judge)
     try:
         records = _records(reader, task, settings.limit, meter.ignored)
@@ -308,7 +129,7 @@ def _judge(run: Path, task: Task, settings: Settings, workspace: Workspace) -> d
     meter = Meter()
     signals = signal_schema({**settings.stages.read, **settings.stages.judge})
     outputs = Outputs(workspace, task, signals, settings.steps)
-    signatures = Signatures(workspace, task, settings)
+    signatures = Signatures(workspace, task, settings.stages.dedup)
     try:
         for batch in _part(run, task.payload["part"], settings.batch_records):
             meter.read += batch.height
@@ -352,7 +173,7 @@ def _shard(run: Path, task: Task, settings: Settings, workspace: Workspace) -> d
     with shard, ledger:
         for part in task.payload["parts"]:
             for earlier in dict.fromkeys((part.replace("judge-", "read-", 1), part)):
-                for rows in _rows(run / "parts" / earlier / "ledger.parquet", ROW_GROUP):
+                for rows in read_rows(run / "parts" / earlier / "ledger.parquet", ROW_GROUP):
                     ledger.write(rows)
             for batch in _part(run, part, settings.batch_records):
                 meter.read += batch.height
@@ -372,7 +193,7 @@ def _shard(run: Path, task: Task, settings: Settings, workspace: Workspace) -> d
                 place = pl.int_range(first, first + docs.height, dtype=pl.UInt32, eager=True)
                 ledger.write(rows.with_columns(shard=pl.lit(shard_path), shard_row=place))
         outputs.close()
-        for rows in _rows(workspace.path(f"parts/{task.id}/ledger.parquet"), ROW_GROUP):
+        for rows in read_rows(workspace.path(f"parts/{task.id}/ledger.parquet"), ROW_GROUP):
             ledger.write(rows)
     workspace.path(f"parts/{task.id}/ledger.parquet").unlink(missing_ok=True)
     return meter.receipt()
@@ -395,32 +216,6 @@ def _keep(docs: pl.DataFrame, outputs: Outputs, meter: Meter) -> None:
     outputs.part.write(docs)
     meter.kept += docs.height
     meter.kept_bytes += int(docs["text"].str.len_bytes().sum() or 0)
-
-
-class Signatures:
-    """The signatures of one task's documents, gathered and written at its end: 8 bytes a band and document."""
-
-    def __init__(self, workspace: Workspace, task: Task, settings: Settings) -> None:
-        self._path = workspace.path(f"parts/{task.id}/signatures.parquet")
-        self._step = next(iter(settings.stages.dedup.values()), None)
-        self._ordinals: list[pl.Series] = []
-        self._keys: list[NDArray[np.uint64]] = []
-
-    def add(self, docs: pl.DataFrame) -> None:
-        """Compute the band keys of a batch; documents without any words have none."""
-        docs = docs.filter(pl.col("reason").is_null())
-        if self._step is None:
-            return
-        keys, has_signature = self._step.band_keys(docs["text"])
-        self._ordinals.append(docs["ordinal"].filter(pl.Series(has_signature)))
-        self._keys.append(keys[has_signature])
-
-    def close(self) -> None:
-        """Write the file, with no rows if there are none, so that a lost one is never taken for an empty one."""
-        if self._step is not None:
-            none = np.empty((0, self._step.bands), np.uint64)
-            ordinals = pl.concat([pl.Series([], dtype=pl.UInt64), *self._ordinals]).to_numpy()
-            write_signatures(self._path, ordinals, np.concatenate([none, *self._keys]))
 
 
 def _records(reader: Reader, task: Task, limit: int | None, ignored: Counter[str]) -> Iterator[tuple[str, Record]]:
@@ -477,16 +272,6 @@ def document_id(source: str, file: str, offset: int) -> str:
 
 def _part(run: Path, part: str, batch_records: int) -> Iterator[pl.DataFrame]:
     """Documents that an earlier stage let through, as frames."""
-    for frame in _rows(run / "parts" / part / "documents.parquet", batch_records):
+    for frame in read_rows(run / "parts" / part / "documents.parquet", batch_records):
         missing = [name for name in FRAME if name not in frame.columns]
         yield frame.with_columns(pl.lit(None, dtype=FRAME[name]).alias(name) for name in missing)
-
-
-def _rows(path: Path, rows: int) -> Iterator[pl.DataFrame]:
-    """A Parquet file as frames of at most `rows` rows; a file that is not there has none."""
-    if path.is_file():
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=rows):
-                frame = pl.from_arrow(batch)
-                assert isinstance(frame, pl.DataFrame)
-                yield frame
