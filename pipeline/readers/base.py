@@ -3,7 +3,8 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, BinaryIO, ClassVar, NamedTuple, cast
+from difflib import get_close_matches
+from typing import BinaryIO, ClassVar, NamedTuple, cast
 
 import fsspec
 from pydantic import BaseModel, ByteSize, ConfigDict, Field
@@ -83,7 +84,5 @@ def byte_splits(path: str, size: int, split_bytes: int) -> list[Split]:
 
 def nearest(name: str, known: list[str]) -> str:
     """The end of an error message about an unknown name: the closest known one, or all of them."""
-    from difflib import get_close_matches
-
-    near: list[Any] = get_close_matches(name, known, n=1)
+    near = get_close_matches(name, known, n=1)
     return f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(known) or 'none'}"

@@ -12,8 +12,9 @@ from typing import NamedTuple
 from fastwarc.stream_io import BrotliReader
 
 from pipeline.readers.encoding import is_text
-from pipeline.readers.members import ZSTD, Damage, ZstdMember, window
+from pipeline.readers.members import ZSTD, Damage, ZstdMember
 from pipeline.readers.records import fields
+from pipeline.readers.windows import window
 
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})[^\r\n]*\r?\n", re.IGNORECASE)
 _END = re.compile(rb"\r?\n\r?\n")

@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from pipeline.readers.base import Reader, Record, Split, byte_splits, open_binary
 from pipeline.readers.columns import Columns, as_string, described, is_unicode
-from pipeline.readers.members import CHUNK, Run, Source, Window, codec_of, runs, window
 from pipeline.readers.records import PAYLOAD
+from pipeline.readers.runs import Run, codec_of, runs
+from pipeline.readers.windows import CHUNK, Source, Window, window
 
 
 class JsonlReader(Reader):

@@ -6,19 +6,20 @@ itself, so that reading can begin in the middle of a file and go on after damage
 """
 
 import io
-import re
 import struct
-import sys
 import zlib
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import zstandard
 from fastwarc.stream_io import Lz4Reader
 
-CHUNK = 256 << 10
+from pipeline.readers.windows import CHUNK, Window
+
+GZIP, ZSTD, LZ4 = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
+"""The first bytes of a member, by format."""
+
 FEED = 32 << 10  # most members of a crawl are smaller: one call of zlib each, and little left over to copy
-HEAD = 64 << 10
 _MAX_WINDOW = 1 << 27  # `zstd --long=27`; a frame that needs more memory than that is damage
 
 
@@ -29,64 +30,6 @@ class Damage(Exception):
         super().__init__(what)
         self.what = what
         self.at = at
-
-
-class Source(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-
-    def seek(self, position: int, /) -> object: ...
-
-
-class Window:
-    """Bytes of a stream by absolute position. Holds what was asked for since the last `release`, and a chunk beyond."""
-
-    def __init__(self, source: Source, size: int = sys.maxsize) -> None:
-        self._source = source
-        self.size = size
-        self._base = 0
-        self._data = bytearray()
-
-    def peek(self, position: int, size: int) -> bytes:
-        """The `size` bytes at `position`; fewer only where the stream ends."""
-        if position >= self.size:
-            return b""  # a file system may refuse to seek to where a damaged length points
-        offset = position - self._base
-        if offset < 0 or offset > len(self._data):
-            self._source.seek(position)
-            self._base, offset = position, 0
-            self._data.clear()
-        while offset + size > len(self._data):
-            chunk = self._source.read(CHUNK)
-            if not chunk:
-                break
-            self._data += chunk
-        return bytes(memoryview(self._data)[offset : offset + size])
-
-    def release(self, position: int) -> None:
-        """Forget what lies before `position`."""
-        if 0 < position - self._base <= len(self._data):
-            del self._data[: position - self._base]
-            self._base = position
-
-    def find(self, needle: bytes, position: int, end: int | None = None) -> int:
-        """The first place of `needle` from `position` on that begins before `end`, or -1."""
-        while end is None or position < end:
-            data = self.peek(position, CHUNK)
-            found = data.find(needle)
-            if found >= 0:
-                return position + found if end is None or position + found < end else -1
-            if len(data) < CHUNK:
-                return -1
-            position += CHUNK - len(needle) + 1
-            self.release(position)
-        return -1
-
-
-def window(file: BinaryIO) -> Window:
-    """A window on a whole file."""
-    size = file.seek(0, io.SEEK_END)
-    file.seek(0)
-    return Window(file, size)
 
 
 class Member(Protocol):
@@ -281,30 +224,8 @@ class Codec:
         self.open = open_member
 
 
-GZIP, ZSTD, LZ4 = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
-_SUFFIXES = {".gz": GZIP, ".zst": ZSTD, ".lz4": LZ4}
-_PLAIN = re.compile(
-    rb"WARC/\d+\.\d+[ \t]*\r?\n[A-Za-z-]+[ \t]*:|filedesc:|(?:\xef\xbb\xbf)?\s*\{[^\x00-\x08\x0e-\x1f]*\Z"
-)
-
-
-def codec_of(raw: Window, path: str) -> Codec | None:
-    """The codec of a file, None if it is plain: what its first bytes tell, and where they tell nothing its suffix."""
-    head = raw.peek(0, 256)
-    if _PLAIN.match(head):
-        return None
-    named = next((magic for suffix, magic in _SUFFIXES.items() if path.lower().endswith(suffix)), None)
-    first = raw.peek(_skip(raw, 0), 4)
-    magic = next((magic for magic in (GZIP, ZSTD, LZ4) if first.startswith(magic)), named)
-    if named is not None and magic != named:
-        # Damage at the start can look like another format; a member of the right one soon after says that it is.
-        codec = _codec(raw, named)
-        if find_member(raw, codec, 0, CHUNK, lambda head: False, sure=False) is not None:
-            return codec
-    return None if magic is None else _codec(raw, magic)
-
-
-def _codec(raw: Window, magic: bytes) -> Codec:
+def codec_for(raw: Window, magic: bytes) -> Codec:
+    """The codec of a file whose members begin with `magic`."""
     if magic == GZIP:
         return Codec(GZIP, GzipMember)
     if magic == LZ4:
@@ -321,7 +242,8 @@ def _skippable(raw: Window, at: int) -> int | None:
     return at + 8 + int(struct.unpack("<I", head[4:])[0])
 
 
-def _skip(raw: Window, at: int) -> int:
+def skip_frames(raw: Window, at: int) -> int:
+    """The first position from `at` on that is not in a skippable frame (zstd and LZ4 have those)."""
     while (end := _skippable(raw, at)) is not None:
         at = end
     return at
@@ -334,119 +256,3 @@ def _dictionary(raw: Window) -> bytes | None:
         return None
     data = raw.peek(8, end - 8)
     return zstandard.ZstdDecompressor().stream_reader(data).read() if data.startswith(ZSTD) else data
-
-
-class Run:
-    """The text of consecutive members, up to the next one that a record begins, to damage or to the end of the file.
-
-    Most runs are one member with one record. A file that was packed without regard to records, as one member or in
-    blocks, is one run. Positions are of unpacked bytes from the start of the run.
-    """
-
-    def __init__(self, raw: Window, codec: Codec, start: int, begins: Callable[[bytes], bool]) -> None:
-        self.start = start
-        self.lost = False
-        """The run was entered after damage, at a member that need not begin with a record."""
-        self.damage: Damage | None = None
-        self.damaged_from = 0
-        """The position from which on the text stems from the damaged member."""
-        self._raw, self._codec, self._begins = raw, codec, begins
-        self._following: Run | None = None
-        self._followed = False
-        self._rewind()
-
-    def _rewind(self, member: Member | None = None, head: bytes = b"") -> None:
-        self._member, self._head = member, head
-        self._position = self._member_from = 0
-        self._ended = False
-
-    def seek(self, position: int) -> None:
-        if position < self._position:
-            self._rewind()
-        while self._position < position and self.read(min(CHUNK, position - self._position)):
-            pass
-
-    def read(self, size: int) -> bytes:
-        out = self._head or self._next(size)
-        self._head = out[size:]
-        out = out[:size]
-        self._position += len(out)
-        return out
-
-    def _next(self, size: int) -> bytes:
-        while not self._ended:
-            try:
-                if self._member is None:
-                    if self._raw.peek(self.start, len(self._codec.magic)) != self._codec.magic:
-                        raise Damage("garbage", self.start)
-                    self._member = self._codec.open(self._raw, self.start)
-                out = self._member.read(size) or self._enter(self._member.end or 0)
-            except Damage as damage:
-                self._ended = True
-                self.damage = damage
-                self.damaged_from = self._member_from
-            else:
-                if out:
-                    return out
-        return b""
-
-    def _enter(self, at: int) -> bytes:
-        """Go on to the member at `at`, unless a record begins there, and return its first bytes."""
-        self._member_from = self._position
-        at = _skip(self._raw, at)
-        if not (magic := self._raw.peek(at, len(self._codec.magic))):
-            self._ended = self._followed = True
-            return b""
-        if magic != self._codec.magic:
-            raise Damage("garbage", at)
-        member = self._codec.open(self._raw, at)
-        head = member.read(HEAD)
-        if self._begins(head):
-            self._ended = True
-            if not self._followed:
-                self._followed = True
-                self._following = Run(self._raw, self._codec, at, self._begins)
-                self._following._rewind(member, head)
-            return b""
-        self._member = member
-        return head
-
-    def following(self) -> "Run | None":
-        """The run after this one, which must have been read to its end."""
-        if not self._followed and self.damage is not None:
-            self._followed = True
-            begin = self.damage.at + (self.damage.what != "garbage")
-            found = find_member(self._raw, self._codec, begin, None, self._begins, sure=False)
-            if found is not None:
-                self._following = Run(self._raw, self._codec, found[0], self._begins)
-                self._following.lost = not found[1]
-        return self._following
-
-
-def runs(raw: Window, codec: Codec, start: int, end: int, begins: Callable[[bytes], bool]) -> Iterator[Run]:
-    """Yield the runs that begin from `start` to `end`; one that does not begin with a record belongs to the one before.
-
-    A member that begins with a record always begins a run, so the runs of a file are the same however it is split.
-    (The one exception: a boundary inside an archive that was itself stored, not compressed, in a record of this one
-    finds the inner records as well; nothing is missing then.)
-    """
-    at = (_skip(raw, 0), True) if start == 0 else find_member(raw, codec, start, end, begins, sure=True)
-    run = None if at is None else Run(raw, codec, at[0], begins)
-    while run is not None and (run.lost or run.start < end):
-        yield run
-        run = run.following()
-
-
-def find_member(
-    raw: Window, codec: Codec, position: int, end: int | None, begins: Callable[[bytes], bool], *, sure: bool
-) -> tuple[int, bool] | None:
-    """The first member from `position` on and before `end`, and whether a record begins it (`sure`: it must)."""
-    while (position := raw.find(codec.magic, position, end)) >= 0:
-        try:
-            head = codec.open(raw, position).read(HEAD)
-        except Damage:
-            head = b""
-        if head and (begins(head) or not sure):
-            return position, begins(head)
-        position += 1
-    return None

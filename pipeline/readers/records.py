@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.readers.members import CHUNK, Run, Window
+from pipeline.readers.runs import Run
+from pipeline.readers.windows import CHUNK, Window
 
 PAYLOAD = 1 << 20
 """Bytes of a damaged record that are kept for inspection."""

@@ -7,8 +7,10 @@ from typing import ClassVar, Literal
 from pipeline.readers import http
 from pipeline.readers.base import Reader, Record, Split, byte_splits, open_binary
 from pipeline.readers.encoding import decode
-from pipeline.readers.members import CHUNK, Codec, Run, Window, codec_of, runs, window
+from pipeline.readers.members import Codec
 from pipeline.readers.records import PAYLOAD, Framed, begins_record, frame
+from pipeline.readers.runs import Run, codec_of, runs
+from pipeline.readers.windows import CHUNK, Window, window
 
 _FIRST_MEMBER = 8 << 20
 _PLACE = 48
