@@ -90,8 +90,11 @@ class ModelSettings(Settings):
 
 
 class OptimizerSettings(Settings):
-    """AdamW (Loshchilov and Hutter 2019), decay on matrices only."""
+    """AdamW (Loshchilov and Hutter 2019), decay on matrices only; or Muon."""
 
+    use: Literal["adamw", "muon"] = "adamw"
+    """`muon` (Jordan et al. 2024) makes the steps of the layers' matrices orthogonal, at the scale of AdamW's (Liu et
+    al. 2025), so that `lr` means the same; `betas[1]` is its momentum. AdamW changes the other weights."""
     lr: Annotated[float, Field(gt=0)] = 6e-4
     betas: tuple[Share, Share] = (0.9, 0.95)
     eps: Annotated[float, Field(gt=0)] = 1e-8

@@ -30,7 +30,7 @@ from training.evaluate import evaluate
 from training.loss import IGNORED
 from training.metrics import Journal, Meter
 from training.model import Decoder, Shape
-from training.optim import adamw, optimizer_tensors, restore_optimizer
+from training.optim import Optimizer, optimizer_of, optimizer_tensors, restore_optimizer
 from training.order import Order, feasibility
 from training.packing import Batch, batch
 from training.record import describe, opening, refuse_changes
@@ -97,7 +97,7 @@ def train(file: ConfigFile, out: Path, stop_after: int | None = None, resume_any
         else:
             model = Decoder.fresh(Shape.of(config.model, tokenizer.vocab_size, config.context), config.seed)
         model.to(compute.device).train()
-        optimizer = adamw(model, config.optimizer)
+        optimizer = optimizer_of(model, config.optimizer)
         if saved is not None:
             restore_optimizer(model, optimizer, checkpoint.read_tensors(saved, "optimizer"))
         trunk = compute.trunk(model)
@@ -203,7 +203,7 @@ def _save(
     step: int,
     seconds: float,
     model: Decoder,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     order: Order,
     metrics: Journal,
     evaluations: Journal,
