@@ -144,10 +144,9 @@ class LocalEngine:
 class RayEngine:
     """Ray tasks, on a cluster (`address`) or on this machine. Workers need the same files under the same paths."""
 
-    def __init__(self, workers: int, address: str | None) -> None:
+    def __init__(self, workers: int | None, address: str | None) -> None:
         import ray
 
-        self.workers = workers
         self._own = not ray.is_initialized()
         if self._own:
             # An empty working folder: Ray would put the user's own on sys.path of the workers, where a file such as
@@ -155,12 +154,13 @@ class RayEngine:
             self._folder = tempfile.TemporaryDirectory(prefix="gristmill-")
             ray.init(
                 address=address,
-                num_cpus=None if address else workers,
-                include_dashboard=False if address is None else None,
+                num_cpus=None if address else workers or cores(),
+                include_dashboard=None if address else False,
                 log_to_driver=False,
                 logging_level=logging.WARNING,
                 runtime_env={"working_dir": self._folder.name, "env_vars": dict.fromkeys(_ONE_THREAD, "1")},
             )
+        self.workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         self._remote: Any = ray.remote(num_cpus=1, max_retries=2)(perform)
 
     def run(self, run: str, tasks: Sequence[Task]) -> Iterator[Outcome]:
@@ -190,9 +190,11 @@ class RayEngine:
             self._folder.cleanup()
 
 
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def make_engine(name: str, workers: int | None, address: str | None = None) -> Engine:
-    """The engine called `local` or `ray`."""
-    count = (
-        workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count() or 1
-    )
-    return RayEngine(count, address) if name == "ray" else LocalEngine(count)
+    """The engine called `local` or `ray`; without `workers`, one for each processor there is."""
+    return RayEngine(workers, address) if name == "ray" else LocalEngine(workers or cores())

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -70,10 +71,10 @@ class Workspace:
 
     def __init__(self, run: Path, task: str) -> None:
         self.run, self.task = run, task
-        self._aside = run / "parts" / f".{task}"
+        # a name of its own: where a cluster gives up on a worker that is only slow, two write the same task
+        self._aside = run / "parts" / f".{task}-{uuid.uuid4().hex}"
 
     def __enter__(self) -> Self:
-        shutil.rmtree(self._aside, ignore_errors=True)
         self._aside.mkdir(parents=True)
         return self
 

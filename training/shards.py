@@ -36,6 +36,12 @@ def runs(config: TrainConfig) -> list[Path]:
     return [Path(run) for run in ([config.data] if isinstance(config.data, str) else config.data)]
 
 
+def unfinished(run: Path) -> bool:
+    """Whether a run's own record says that shards are still missing; a folder without a record is taken as it is."""
+    record = run / "run.json"
+    return record.is_file() and not json.loads(record.read_text(encoding="utf-8")).get("complete", True)
+
+
 def find(config: TrainConfig, store: Path) -> dict[str, list[Shard]]:
     """The shards of each source, in the order of runs and names.
 

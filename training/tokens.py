@@ -128,6 +128,8 @@ def missing(config: TrainConfig) -> list[Problem]:
             problems.append(Problem(at, f"there is no folder {run}"))
         elif not any(run.glob("shards/*/*.parquet")):
             problems.append(Problem(at, f"{run} has no shards/<source>/*.parquet; is it a run that was curated?"))
+        elif shards.unfinished(run):
+            problems.append(Problem(at, f"the curation of {run} is not finished; give its command again first"))
         elif run.resolve() in [other.resolve() for other in runs[:i]]:
             problems.append(Problem(at, f"{run} is named twice"))
     if not runs:

@@ -211,3 +211,15 @@ def test_a_store_that_is_not_whole_is_not_opened(stored: Callable[..., Any], tmp
         TokenStore.open(tmp_path / "tokens", store.tokenizer)
     with pytest.raises(ConfigError, match="made with another tokenizer"):
         TokenStore.open(tmp_path / "tokens", stored({"code": TEXTS}, tokenizer={})[1].tokenizer)
+
+
+def test_a_run_that_is_not_finished_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "shards" / "web").mkdir(parents=True)
+    (tmp_path / "shards" / "web" / "part-00000.parquet").touch()
+    config = TrainConfig(data=str(tmp_path), steps=1)
+    assert missing(config) == []
+    (tmp_path / "run.json").write_text('{"complete": false}')
+    (problem,) = missing(config)
+    assert problem.place == ("data",) and "not finished" in problem.message
+    (tmp_path / "run.json").write_text('{"complete": true}')
+    assert missing(config) == []
