@@ -159,7 +159,9 @@ def _sources() -> Iterator[dict[str, str]]:
 def _distribution_texts() -> Iterator[dict[str, str]]:
     """Yield the long description and the licence texts of every installed distribution, in order of name."""
     distributions: dict[str, importlib.metadata.Distribution] = {}
-    for distribution in importlib.metadata.distributions():
+    # not all of sys.path, to which libraries add folders of their own when they are imported
+    folders = list(dict.fromkeys((sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))))
+    for distribution in importlib.metadata.distributions(path=folders):
         distributions.setdefault(distribution.name.lower(), distribution)
     distributions.pop("gristmill", None)  # or its own README would change the corpus
     for name, distribution in sorted(distributions.items()):
@@ -171,9 +173,7 @@ def _distribution_texts() -> Iterator[dict[str, str]]:
         )
         for path in licences[:LICENCES_EACH]:
             raw = Path(str(distribution.locate_file(path))).read_bytes()
-            texts[path] = raw.decode(
-                "utf-8", errors="replace"
-            )  # old licences are in Latin-1: the name of an author suffers
+            texts[path] = raw.decode("utf-8", errors="replace")  # in old licences the name of an author suffers
         for path, text in texts.items():
             if len(text) in FILE_BYTES:
                 yield {"id": f"docs/{name}/{path}", "path": f"{name}/{path}", "text": str(text)}

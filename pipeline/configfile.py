@@ -236,6 +236,8 @@ def _problem(model: type[BaseModel], place: Place, detail: Any) -> Problem:
         case "literal_error" | "enum":
             expected = [word.strip(" '") for word in detail["ctx"]["expected"].replace(" or ", ",").split(",")]
             return Problem(at, f"'{detail['input']}' is not allowed; {nearest(str(detail['input']), expected)}")
+        case "too_short":
+            return Problem(at, f"{inner[-1]}: name at least {detail['ctx']['min_length']}")
         case _:
             key = ".".join(str(part) for part in inner) or "the value"
             return Problem(at, f"{key}: {detail['msg']}, found {detail['input']!r}")
