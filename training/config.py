@@ -5,9 +5,18 @@ What can be judged from the settings alone is judged here. What needs the data (
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)] | tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
@@ -76,6 +85,10 @@ class ModelSettings(Settings):
     norm_eps: Annotated[float, Field(gt=0)] = 1e-5
     tied: bool = True
     """Input embedding and output matrix are one."""
+
+    @model_serializer(mode="wrap")
+    def _shape_or_folder(self, all_fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return all_fields(self) if self.init_from is None else {"init_from": self.init_from}
 
     @model_validator(mode="after")
     def _shapes_fit(self) -> Self:
