@@ -88,20 +88,6 @@ def file_sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def fetch_all() -> dict[str, Path]:
-    """Put everything that filters can need into the cache; returns the paths by name."""
-    from filters import blocklist
-
-    return {**{name: path(name) for name in SOURCES}, "url-blocklist": blocklist.path()}
-
-
-def blocklist_size() -> int:
-    """Return the number of hosts and URLs on the blocklist."""
-    from filters import blocklist
-
-    return len(blocklist.hashes())
-
-
 def _fetch(name: str) -> str:
     source = SOURCES[name]
     remedy = "fetch it where there is a network (gristmill assets fetch) and name its folder in GRISTMILL_ASSETS"

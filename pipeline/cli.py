@@ -315,10 +315,11 @@ def assets_fetch() -> None:
 
     Example: gristmill assets fetch
     """
-    from filters.assets import fetch_all
+    from filters import assets, blocklist
 
-    for name, path in fetch_all().items():
-        print(f"{name}\t{path}")
+    for name in assets.SOURCES:
+        print(f"{name}\t{assets.path(name)}")
+    print(f"url-blocklist\t{blocklist.path()}")
 
 
 training.cli.register(app)

@@ -157,7 +157,7 @@ def language_model() -> Check:
 def blocklist() -> Check:
     """Open the URL blocklist; it is unpacked on the first call on a machine."""
     try:
-        entries = _ask("from filters import assets; answer = assets.blocklist_size()")
+        entries = _ask("from filters import blocklist; answer = len(blocklist.hashes())")
     except Trouble as trouble:
         return Check("URL blocklist", "fail", str(trouble), "pip install --force-reinstall --no-deps datatrove")
     return Check("URL blocklist", "ok", f"{entries:,} hosts and URLs")
