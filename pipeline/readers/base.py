@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import BinaryIO, ClassVar, NamedTuple, cast
 
 import fsspec
@@ -80,9 +79,3 @@ def byte_splits(path: str, size: int, split_bytes: int) -> list[Split]:
     """Cut `size` bytes into nearly equal parts of at most `split_bytes`."""
     count = max(1, -(-size // split_bytes)) if size else 0
     return [Split(path, size * i // count, size * (i + 1) // count) for i in range(count)]
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """The end of an error message about an unknown name: the closest known one, or all of them."""
-    near = get_close_matches(name, known, n=1)
-    return f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(known) or 'none'}"

@@ -7,7 +7,8 @@ from typing import Any, BinaryIO, ClassVar, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.readers.base import Reader, Record, Split, nearest, open_binary
+from pipeline.configfile import nearest
+from pipeline.readers.base import Reader, Record, Split, open_binary
 from pipeline.readers.columns import Columns, as_string, described
 from pipeline.readers.records import PAYLOAD
 
@@ -79,7 +80,7 @@ class ParquetReader(Reader):
     def _check_text(self, schema: pa.Schema) -> None:
         name = self.columns.text
         if name not in schema.names:
-            raise ValueError(f"no column '{name}' for the text{nearest(name, schema.names)}")
+            raise ValueError(f"no column '{name}' for the text; {nearest(name, schema.names)}")
         kind = schema.field(name).type
         value = kind.value_type if pa.types.is_dictionary(kind) else kind
         if not any(test(value) for test in _TEXT_TYPES):
