@@ -34,6 +34,8 @@ app = typer.Typer(
 assets_app = typer.Typer(help="Models and lists that filters need.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(assets_app, name="assets")
 
+INTERRUPTED = 130
+
 ConfigArgument = Annotated[Path, typer.Argument(help="A YAML file, such as configs/curate/web.yaml.")]
 SetOption = Annotated[
     list[str] | None,
@@ -56,9 +58,10 @@ def errors() -> Iterator[None]:
     console = Console(stderr=True)
     try:
         yield
-    except KeyboardInterrupt:
-        console.print("interrupted; the same command goes on from here", markup=False)
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # what typer makes of Ctrl-C
+            console.print("interrupted; the same command goes on from here", markup=False)
+        raise
     except Exception as error:
         code = _exit_code(error)
         if code is None:

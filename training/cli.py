@@ -99,7 +99,6 @@ def train(
                     before = first["loss"].get(source)
                     typer.echo(f"{source:<20}{before:>12.3f}{loss:>12.3f}{loss / before - 1:>+9.1%}")
         if outcome.interrupted:
-            typer.echo("interrupted; the same command goes on", err=True)
             raise typer.Exit(INTERRUPTED)
 
 

@@ -224,3 +224,19 @@ def test_a_run_folder_has_one_writer(small_corpus: Path, finished: Path, gristmi
         fcntl.flock(file, fcntl.LOCK_EX)
         done = gristmill("curate", small_corpus / "run.yaml", "--out", finished, check=1)
     assert "is being written by another process" in done.stderr
+
+
+def test_an_interrupted_run_says_so_and_goes_on(
+    small_corpus: Path, finished: Path, gristmill: Run, hashes: Hashes, tmp_path: Path
+) -> None:
+    command = [str(Path(sys.executable).parent / "gristmill"), "curate", str(small_corpus / "run.yaml")]
+    command += ["--out", str(tmp_path / "run"), "--workers", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not list((tmp_path / "run" / "receipts").glob("*.json")):
+            assert process.poll() is None, "it ended before its first task"
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+    assert process.returncode == 130 and "the same command goes on" in said
+    gristmill("curate", small_corpus / "run.yaml", "--out", tmp_path / "run", "--workers", "2")
+    assert hashes(tmp_path / "run") == hashes(finished)

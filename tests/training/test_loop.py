@@ -220,7 +220,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(config: Write, tmp_path: Pa
     command = [
         sys.executable,
         "-c",
-        "import sys, typer; from training.cli import register; app = typer.Typer(); register(app); app()",
+        "from pipeline.cli import main; main()",
         "train",
         file.name,
         "--out",
