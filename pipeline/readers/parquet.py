@@ -50,7 +50,7 @@ class ParquetReader(Reader):
     def _group(self, file: pq.ParquetFile, group: int, row: int, columns: list[str]) -> Iterator[Record]:
         try:
             for batch in file.iter_batches(_ROWS, row_groups=[group], columns=columns, use_threads=False):
-                texts = pa.compute.cast(batch.column(self.columns.text), pa.large_binary())
+                texts = batch.column(self.columns.text).cast(pa.large_binary())
                 others = {
                     field: batch.column(column) if column in batch.schema.names else None
                     for field, column in self.columns.optional.items()
