@@ -38,7 +38,7 @@ def test_parquet_and_jsonl_with_their_own_columns(
     mine = ledger.filter(source="mine").sort("ordinal")
     assert mine["doc_id"].to_list() == table["key"].to_pylist()
     kept = ledger.filter(source="theirs", verdict="kept")
-    assert kept.height > 3
+    assert kept.height >= 2
     # the same texts stand in both sources, and the one that is named first keeps them
     first = {origin: ordinal for origin, ordinal in kept.select("origin", "ordinal").iter_rows()}
     copies = mine.filter(pl.col("cluster").is_in(list(first.values())))
