@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import polars as pl
-from pydantic import ByteSize, Field
+from pydantic import ByteSize, Field, model_validator
 
 from filters.base import Transform
 from pipeline.extract.supervisor import Outcome, supervisor
@@ -38,6 +38,17 @@ class Extract(Transform):
     fast: bool = False
     """trafilatura without its fallback extractors."""
     pages_per_process: int = Field(default=200, ge=1)
+
+    @model_validator(mode="after")
+    def _settings_that_act(self) -> Self:
+        acting = {"favor", "tables", "fast", "comments"} if self.engine == "trafilatura" else {"comments"}
+        if self.engine == "trafilatura" and not self.main_content:
+            acting = set()
+        for name in ("favor", "tables", "fast", "comments"):
+            if name not in acting and getattr(self, name) != type(self).model_fields[name].default:
+                how = f"engine {self.engine}" if self.main_content else f"engine {self.engine} and main_content: false"
+                raise ValueError(f"{name} does nothing with {how}; leave it out")
+        return self
 
     def identity(self) -> Mapping[str, str]:
         names = ("trafilatura", "lxml", "justext") if self.engine == "trafilatura" else ("resiliparse",)

@@ -37,6 +37,11 @@ steps:
         ),
         ("  web:\n", "  web:\n    use: wark\n", "run.yaml:3:5: unknown reader 'wark'; did you mean 'warc'?"),
         ("  web:\n", "  web:\n    licence: MIT\n", "run.yaml:3:5: unknown key 'licence'; did you mean 'license'?"),
+        (
+            "  gopher:",
+            "  extract: {engine: resiliparse, fast: true}\n  gopher:",
+            "fast does nothing with engine resiliparse",
+        ),
         ("sources:", "split_bytes: 3 parsecs\nsources:", "'3 parsecs' is no size"),
     ],
 )
