@@ -1,6 +1,5 @@
 """Language identification: on sentences and pages of known languages, and where there is little to go by."""
 
-import pickle
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -78,7 +77,7 @@ def test_a_model_of_ones_own_and_its_identity(
     step = Language(model=str(copy), languages=("en",))
     assert identify(step, ENGLISH)["score"][0] > 0.65
     assert step.identity() == Language().identity() == {"model": assets.SOURCES[assets.LID176].sha256}
-    assert pickle.loads(pickle.dumps(step)) == step
+    assert Language.model_validate_json(step.model_dump_json()) == step
     with pytest.raises(ValueError, match="no 'eng'"):
         identify(Language(model=str(copy), languages=("eng",)), ENGLISH)
     assert capfd.readouterr() == ("", "")
