@@ -24,6 +24,12 @@ class Step(BaseModel, ABC):
     reads: ClassVar[str] = "text"
     """The document column that must be there before this step: `text`, `html` or `url`."""
 
+    source: ClassVar[str] = ""
+    """Where the rules come from: author, year, title and section."""
+
+    units: ClassVar[Mapping[str, str]] = {}
+    """Every signal with its unit: words, characters, lines, share, probability, count, "0 or 1", label, ..."""
+
     version: ClassVar[int] = 1
     """Raised when the same settings give other results than before, so that runs made earlier become stale."""
 

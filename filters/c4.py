@@ -7,8 +7,8 @@ from typing import ClassVar
 import polars as pl
 from pydantic import Field
 
-from filters.base import Filter, Range, Transform
-from filters.words import IDENTITY, count
+from filters.base import Range, Transform
+from filters.words import WordFilter
 
 _CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
 _END_MARKS = (".", "?", "!", '"', "'")
@@ -88,7 +88,7 @@ class C4Lines(Transform):
         return kept, removed, citations
 
 
-class C4(Filter):
+class C4(WordFilter):
     """Rules of C4 about whole pages (Raffel et al. 2020, section 2.2); `c4_lines` comes before it.
 
     Signals:
@@ -103,13 +103,10 @@ class C4(Filter):
         "sentences": (5, None),
     }
 
-    def identity(self) -> Mapping[str, str]:
-        return IDENTITY
-
     def signals(self) -> Mapping[str, pl.Expr]:
         text = pl.col("text")
         return {
             "lorem_ipsum": text.str.count_matches("(?i)lorem ipsum").cast(pl.Int64),
             "curly_brackets": text.str.count_matches("{", literal=True).cast(pl.Int64),
-            "sentences": count(lambda batch: batch.counts["sentences"]),
+            "sentences": self.count(lambda batch: batch.counts["sentences"]),
         }

@@ -7,11 +7,11 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from filters.base import Filter, Range
-from filters.words import IDENTITY, Batch, Numbers, ratio, signal
+from filters.base import Range
+from filters.words import Batch, Numbers, WordFilter, ratio
 
 
-class FineWeb(Filter):
+class FineWeb(WordFilter):
     """Quality rules of FineWeb (Penedo et al. 2024, "The FineWeb Datasets", section 3.6).
 
     Signals, all of lines that are not blank:
@@ -32,16 +32,13 @@ class FineWeb(Filter):
         "new_line_ratio": (None, 0.3),
     }
 
-    def identity(self) -> Mapping[str, str]:
-        return IDENTITY
-
     def signals(self) -> Mapping[str, pl.Expr]:
-        line_punct = signal(self._line_punct)
+        line_punct = self.number(self._line_punct)
         return {
             "line_punct": line_punct.replace(0.0, None) if self.exclude_zero else line_punct,
-            "short_lines": signal(self._short_lines),
-            "char_duplicates": signal(self._char_duplicates),
-            "new_line_ratio": signal(self._new_line_ratio),
+            "short_lines": self.number(self._short_lines),
+            "char_duplicates": self.number(self._char_duplicates),
+            "new_line_ratio": self.number(self._new_line_ratio),
         }
 
     def _lines(self, batch: Batch) -> Mapping[str, Numbers]:

@@ -6,13 +6,13 @@ from typing import ClassVar
 import polars as pl
 from pydantic import Field
 
-from filters.base import Filter, Range
-from filters.words import IDENTITY, Batch, Numbers, count, ratio, signal
+from filters.base import Range
+from filters.words import Batch, Numbers, WordFilter, ratio
 
 ENGLISH_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
 
-class Gopher(Filter):
+class Gopher(WordFilter):
     """Quality rules of MassiveText (Rae et al. 2021, "Scaling Language Models", appendix A.1.1).
 
     Signals:
@@ -37,19 +37,16 @@ class Gopher(Filter):
         "stop_words": (2, None),
     }
 
-    def identity(self) -> Mapping[str, str]:
-        return IDENTITY
-
     def signals(self) -> Mapping[str, pl.Expr]:
         return {
-            "words": count(_words),
-            "mean_word_length": signal(_mean_word_length),
-            "hash_ratio": signal(_hash_ratio),
-            "ellipsis_ratio": signal(_ellipsis_ratio),
-            "bullet_lines": signal(_bullet_lines),
-            "ellipsis_lines": signal(_ellipsis_lines),
-            "alpha_words": signal(_alpha_words),
-            "stop_words": count(lambda batch: batch.distinct(self.stop_words)),
+            "words": self.count(_words),
+            "mean_word_length": self.number(_mean_word_length),
+            "hash_ratio": self.number(_hash_ratio),
+            "ellipsis_ratio": self.number(_ellipsis_ratio),
+            "bullet_lines": self.number(_bullet_lines),
+            "ellipsis_lines": self.number(_ellipsis_lines),
+            "alpha_words": self.number(_alpha_words),
+            "stop_words": self.count(lambda batch: batch.distinct(self.stop_words)),
         }
 
 

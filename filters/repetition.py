@@ -6,13 +6,13 @@ from typing import ClassVar
 
 import polars as pl
 
-from filters.base import Filter, Range
-from filters.words import IDENTITY, Batch, Numbers, ratio, signal
+from filters.base import Range
+from filters.words import Batch, Numbers, WordFilter, ratio
 
 _NGRAMS = ("top_2_gram", "top_3_gram", "top_4_gram", *(f"duplicate_{n}_gram" for n in range(5, 11)))
 
 
-class Repetition(Filter):
+class Repetition(WordFilter):
     """Repetition rules of MassiveText (Rae et al. 2021, "Scaling Language Models", appendix A.1.1, table A1).
 
     Signals:
@@ -43,16 +43,13 @@ class Repetition(Filter):
         "duplicate_10_gram": (None, 0.1),
     }
 
-    def identity(self) -> Mapping[str, str]:
-        return IDENTITY
-
     def signals(self) -> Mapping[str, pl.Expr]:
         return {
-            "duplicate_paragraphs": signal(partial(_share, part="duplicate_paragraphs", whole="paragraphs")),
-            "duplicate_paragraph_chars": signal(partial(_char_share, part="duplicate_paragraph_chars")),
-            "duplicate_lines": signal(partial(_share, part="duplicate_runs", whole="runs")),
-            "duplicate_line_chars": signal(partial(_char_share, part="duplicate_chars")),
-            **{name: signal(partial(_ngram_share, column=column)) for column, name in enumerate(_NGRAMS)},
+            "duplicate_paragraphs": self.number(partial(_share, part="duplicate_paragraphs", whole="paragraphs")),
+            "duplicate_paragraph_chars": self.number(partial(_char_share, part="duplicate_paragraph_chars")),
+            "duplicate_lines": self.number(partial(_share, part="duplicate_runs", whole="runs")),
+            "duplicate_line_chars": self.number(partial(_char_share, part="duplicate_chars")),
+            **{name: self.number(partial(_ngram_share, column=column)) for column, name in enumerate(_NGRAMS)},
         }
 
 

@@ -2,25 +2,27 @@
 
     measure(pl.Series(["Two words."])).counts["tokens"]  # array([3])
 
-Filters build their expressions with `signal`, whose function gets the `Batch` of the column `text`. What a batch holds
+A `WordFilter` builds its expressions from functions that get the `Batch` of the column `text`. What a batch holds
 is measured when it is first asked for, so a filter pays for what it uses.
 """
 
 import unicodedata
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from filters.base import Filter
 from filters.memory import Memory
 
 Numbers = NDArray[np.int64] | NDArray[np.float64]
+Compute = Callable[["Batch"], Numbers]
 
-IDENTITY = {"unicode": unicodedata.unidata_version}
-"""What besides the code decides which characters are letters: it comes with Python."""
+Segmenter = Literal["characters"]
+"""How scripts written without spaces (Han, kana, Thai, Khmer, Lao, Myanmar) become words: a word for each letter."""
 
 ABBREVIATIONS = (
     "Adm. Ak. Ala. Apr. Ariz. Ark. Aug. Bros. Calif. Co. Colo. Conn. Corp. Dec. Del. Dr. Feb. Fla. Ga. Gen. Gov. Ia. "
@@ -41,7 +43,7 @@ UNITS = (
 class Batch:
     """Documents of one column as a UTF-8 buffer, with what has been measured of them so far.
 
-    A null counts as an empty text here; `signal` gives null for it.
+    A null counts as an empty text here; a filter gives null for it.
     """
 
     def __init__(self, text: pl.Series) -> None:
@@ -147,18 +149,27 @@ def measure(text: pl.Series) -> Batch:
     return _memory.recall(text, Batch)
 
 
-def signal(compute: Callable[[Batch], Numbers], dtype: type[pl.DataType] = pl.Float64) -> pl.Expr:
-    """Return an expression over the column `text`: a number for each document, null where the text is null."""
+class WordFilter(Filter):
+    """A filter whose signals are worked out of the words and lines of the text."""
 
-    def evaluate(text: pl.Series) -> pl.Series:
-        with _memory.lock:
-            values = np.ascontiguousarray(compute(measure(text)))
-        column = pl.Series(text.name, values, dtype)
-        return column.set(text.is_null(), None) if text.null_count() else column
+    segmenter: Segmenter = "characters"
 
-    return pl.col("text").map_batches(evaluate, return_dtype=dtype)
+    def identity(self) -> Mapping[str, str]:
+        return {"unicode": unicodedata.unidata_version}  # which characters are letters comes with Python
 
+    def number(self, compute: Compute) -> pl.Expr:
+        """Return a signal that is a number with a fraction."""
+        return self._signal(compute, pl.Float64)
 
-def count(compute: Callable[[Batch], Numbers]) -> pl.Expr:
-    """Return a signal that is a whole number."""
-    return signal(compute, pl.Int64)
+    def count(self, compute: Compute) -> pl.Expr:
+        """Return a signal that is a whole number."""
+        return self._signal(compute, pl.Int64)
+
+    def _signal(self, compute: Compute, dtype: type[pl.DataType]) -> pl.Expr:
+        def evaluate(text: pl.Series) -> pl.Series:
+            with _memory.lock:
+                values = np.ascontiguousarray(compute(measure(text)))
+            column = pl.Series(text.name, values, dtype)
+            return column.set(text.is_null(), None) if text.null_count() else column
+
+        return pl.col("text").map_batches(evaluate, return_dtype=dtype)
