@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from filters import assets, urls
 from filters.assets import AssetError
 
-_FORMAT = 1
+_FORMAT = 2
 _MOST_BYTES = 1 << 30
 _REMEDY = "pip install --force-reinstall --no-deps datatrove"
 

@@ -4,11 +4,12 @@ Its rules are those of spaCy's English tokeniser in effect (white space, then pu
 splits between letters), stated anew over Unicode categories, because datatrove's filters count spaCy's tokens. Scripts
 written without spaces (Han, kana, Thai and others) get one token for a letter. Time is linear in the bytes.
 
+Most runs between white space are letters alone: those are hashed as they stand, eight bytes at a time. Only the others
+are taken apart, in scratch arrays of their code points.
+
 Numba freezes the flags of `filters.characters` into the code it keeps on disk and only watches this file: a changed
 flag there needs a change here.
 """
-
-from typing import Any
 
 import numpy as np
 from numba import njit
@@ -30,26 +31,40 @@ from filters.characters import (
     UPPER,
     WORD,
 )
+from filters.hashing import (
+    I64,
+    U8,
+    U16,
+    U32,
+    U64,
+    Hashes,
+    hash_bytes,
+    hash_few,
+    hash_token,
+    inlined,
+    kernel,
+    leading_letters,
+    letters_end,
+    load,
+)
 
-U8, U16, U32, U64 = np.uint8, np.uint16, np.uint32, np.uint64
-I64: Any = np.int64  # typed loosely: compiled code makes no difference between int64 and int
 Bytes = NDArray[np.uint8]
+Kinds = NDArray[np.uint16]
+Points = NDArray[np.uint32]
 Ints = NDArray[np.int64]
-Hashes = NDArray[np.uint64]
 
 COUNTS = ("chars", "tokens", "words", "word_chars", "alpha_words", "sentences")
 _CHARS, _TOKENS, _WORDS, _WORD_CHARS, _ALPHA_WORDS, _SENTENCES = range(6)
-SEED = U64(0x9E3779B97F4A7C15)
-STEP = U64(0xD6E8FEB86659FD93)
-_MIX = U64(0xFF51AFD7ED558CCD)
-_HALF = U64(32)
 
 _DOT, _HYPHEN, _COMMA, _SLASH, _COLON, _AT, _PLUS = 0x2E, 0x2D, 0x2C, 0x2F, 0x3A, 0x40, 0x2B
 _APOSTROPHE, _QUOTE, _ELLIPSIS = 0x27, 0x2019, 0x2026
 _CASED = ALPHA | LOWER | UPPER | WORD
 
+LONGEST = 1 << 16
+"""Characters without white space between them, not all letters, are taken apart in pieces of this length."""
 
-@njit(cache=True, nogil=True)
+
+@inlined
 def decode(data: Bytes, at: int) -> tuple[int, int]:
     """Return the code point at a byte and its width in bytes; the text is valid UTF-8."""
     first = I64(data[at])
@@ -63,30 +78,18 @@ def decode(data: Bytes, at: int) -> tuple[int, int]:
     return high | (I64(data[at + 2]) & 0x3F) << 6 | I64(data[at + 3]) & 0x3F, 4
 
 
-@njit(cache=True, nogil=True)
-def finish(state: np.uint64) -> np.uint64:
-    state = (state ^ (state >> _HALF)) * _MIX
-    return state ^ (state >> _HALF)
-
-
-@njit(cache=True, nogil=True)
-def _hash(points: NDArray[np.uint32], first: int, last: int) -> np.uint64:
-    state = SEED
-    for i in range(first, last):
-        state = (state ^ U64(points[i])) * STEP
-    return finish(state)
-
-
-@njit(cache=True, nogil=True)
+@inlined
 def _listed(wanted: Hashes, value: np.uint64) -> bool:
-    at = np.searchsorted(wanted, value)
-    if at == len(wanted):
-        return False
+    """Whether a hash is in a table as `hashing.table` makes it."""
+    mask = U64(len(wanted) - 1)
+    at = value & mask
+    while wanted[at] != value and wanted[at] != 0:
+        at = (at + U64(1)) & mask
     return bool(wanted[at] == value)
 
 
-@njit(cache=True, nogil=True)
-def _address(points: NDArray[np.uint32], kinds: NDArray[np.uint16], first: int, last: int) -> bool:
+@inlined
+def _address(points: Points, kinds: Kinds, first: int, last: int) -> bool:
     """Whether a word is a web or mail address: [scheme://][user@]host.tld[:port][/path]."""
     start = first
     for i in range(first, last):
@@ -115,12 +118,15 @@ def _address(points: NDArray[np.uint32], kinds: NDArray[np.uint16], first: int, 
     return points[i] == _COLON and i + 1 < last and kinds[i + 1] & NUMBER != 0
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _trim(
-    points: NDArray[np.uint32],
-    kinds: NDArray[np.uint16],
+    data: Bytes,
+    spots: Ints,
+    points: Points,
+    kinds: Kinds,
     cut: Bytes,
     size: int,
+    union: int,
     whole: Hashes,
     units: Hashes,
 ) -> tuple[int, int]:
@@ -128,7 +134,11 @@ def _trim(
     first, last = 0, size
     moved = True
     while moved and last - first > 1:
-        if last - first <= 8 and points[last - 1] == _DOT and _listed(whole, _hash(points, first, last)):
+        if (
+            last - first <= 8
+            and points[last - 1] == _DOT
+            and _listed(whole, hash_bytes(data, spots[first], spots[last]))
+        ):
             return last, last
         moved = False
         start = first
@@ -148,7 +158,7 @@ def _trim(
             if before == _DOT:
                 while last > first and points[last - 1] == _DOT:
                     last -= 1
-            elif last - first <= 8 and _listed(whole, _hash(points, first, last)):
+            elif last - first <= 8 and _listed(whole, hash_bytes(data, spots[first], spots[last])):
                 pass
             elif kind & UPPER and not kind & LOWER:
                 last -= I64(last - first > 2 and kinds[last - 3] & UPPER != 0)
@@ -167,7 +177,7 @@ def _trim(
                 pair = (before | 0x20) << 8 | small
                 if pair == 0x6C6C or pair == 0x7265 or pair == 0x7665:
                     last -= 3
-            else:
+            elif union & NUMBER:
                 digit = last - 2
                 while digit > first and digit > last - 5 and not kinds[digit] & NUMBER:
                     digit -= 1
@@ -176,7 +186,7 @@ def _trim(
                 if (
                     kinds[digit] & NUMBER
                     and (not hour or digit - first < 2)
-                    and _listed(units, _hash(points, digit + 1, last))
+                    and _listed(units, hash_bytes(data, spots[digit + 1], spots[last]))
                 ):
                     last = digit + 1
         if last < end:
@@ -185,8 +195,8 @@ def _trim(
     return first, last
 
 
-@njit(cache=True, nogil=True)
-def _split(points: NDArray[np.uint32], kinds: NDArray[np.uint16], cut: Bytes, first: int, last: int) -> None:
+@inlined
+def _split(points: Points, kinds: Kinds, cut: Bytes, first: int, last: int) -> None:
     """Mark the tokens inside a word: what stands between letters and is neither apostrophe nor decimal point."""
     i = first + 1
     while i < last - 1:
@@ -227,162 +237,228 @@ def _split(points: NDArray[np.uint32], kinds: NDArray[np.uint16], cut: Bytes, fi
             i += 1
 
 
-@njit(cache=True, nogil=True)
-def _split_single(kinds: NDArray[np.uint16], cut: Bytes, size: int) -> None:
-    """Mark every letter of a script without spaces, with the marks on it, and every punctuation mark beside them."""
+@inlined
+def _split_single(kinds: Kinds, cut: Bytes, size: int, spots: Ints, starts: Bytes) -> None:
+    """Mark the words of a script without spaces, and every punctuation mark beside them.
+
+    A word is a letter with the marks on it; where `starts` tells the bytes at which words start, it is what it says.
+    """
     for i in range(size):
         if kinds[i] & (SINGLE | PEEL) and not kinds[i] & MARK:
-            cut[i] = 1
+            inside = len(starts) > 0 and i > 0 and kinds[i] & SINGLE and kinds[i - 1] & (SINGLE | MARK)
+            if not inside or starts[spots[i]]:
+                cut[i] = 1
             after = i + 1
             while after < size and kinds[after] & MARK:
                 cut[after] = 0
                 after += 1
-            cut[after] = 1
-
-
-@njit(cache=True, nogil=True)
-def _longest_run(data: Bytes) -> int:
-    """Return the most bytes without a space or newline between them."""
-    longest = run = 0
-    for byte in data:
-        run = 0 if byte == 0x20 or byte == 0x0A else run + 1
-        longest = max(longest, run)
-    return longest
+            if not len(starts) or after == size or not kinds[after] & SINGLE:
+                cut[after] = 1
 
 
 @njit(cache=True, nogil=True)
 def tokenise(
-    data: Bytes, offsets: Ints, table: NDArray[np.uint16], whole: Hashes, units: Hashes
-) -> tuple[Hashes, NDArray[np.uint32], NDArray[np.uint32], Ints, Ints]:
+    data: Bytes,
+    offsets: Ints,
+    table: Kinds,
+    whole: Hashes,
+    units: Hashes,
+    starts: Bytes,
+    hashes: Hashes,
+    lengths: Points,
+    begins: Points,
+) -> tuple[Ints, Ints]:
     """Split documents into tokens.
 
     Args:
         data, offsets: UTF-8 of all documents; document d is `data[offsets[d]:offsets[d + 1]]`.
         table: flags by code point, `characters.table()`.
-        whole, units: sorted hashes of the abbreviations that keep their full stop, and of the units that part from a
-            number before them.
+        whole, units: hashes, in tables as `hashing.table` makes them, of the abbreviations that keep their full stop,
+            and of the units that part from a number before them.
+        starts: 1 for each byte of `data` at which a word of a script without spaces starts; if empty, each of its
+            letters is a word.
+        hashes, lengths, begins: written here: hash, length and place (both in characters, the place from the start of
+            the document) of all tokens. There must be room for a token for every byte.
 
     Returns:
-        hashes, lengths and starts (both in characters, starts from the start of the document) of all tokens; bounds:
-        document d has the tokens `bounds[d]:bounds[d + 1]`; and counts `[documents, 6]`, columns as in `COUNTS`.
+        bounds: document d has the tokens `bounds[d]:bounds[d + 1]`; and counts `[documents, 6]`, columns as in
+        `COUNTS`.
     """
     documents = len(offsets) - 1
-    capacity = (offsets[documents] - offsets[0]) // 4
-    hashes = np.empty(capacity, U64)
-    lengths = np.empty(capacity, U32)
-    starts = np.empty(capacity, U32)
     bounds = np.zeros(documents + 1, I64)
     counts = np.zeros((documents, 6), I64)
-    room = _longest_run(data)
-    points = np.empty(room, U32)
-    kinds = np.empty(room, U16)
-    cut = np.zeros(room + 1, U8)
+    points = np.empty(LONGEST, U32)
+    kinds = np.empty(LONGEST, U16)
+    spots = np.empty(LONGEST + 1, I64)
+    cut = np.zeros(LONGEST + 1, U8)
     used = 0
     for document in range(documents):
         first, last = offsets[document], offsets[document + 1]
-        # A token has a byte at least. Room is made here and not in the loop, where it would cost most of the time.
-        if capacity < used + last - first:
-            capacity = max(2 * capacity, used + last - first)
-            hashes, old_hashes = np.empty(capacity, U64), hashes
-            lengths, old_lengths = np.empty(capacity, U32), lengths
-            starts, old_starts = np.empty(capacity, U32), starts
-            hashes[:used] = old_hashes[:used]
-            lengths[:used] = old_lengths[:used]
-            starts[:used] = old_starts[:used]
-        used += _document(
-            data[first:last],
+        used = _document(
+            data,
+            first,
+            last,
             table,
             whole,
             units,
+            starts,
             points,
             kinds,
+            spots,
             cut,
-            hashes[used:],
-            lengths[used:],
-            starts[used:],
+            hashes,
+            lengths,
+            begins,
+            used,
             counts[document],
         )
         bounds[document + 1] = used
-    return hashes[:used].copy(), lengths[:used].copy(), starts[:used].copy(), bounds, counts
+    return bounds, counts
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _document(
     data: Bytes,
-    table: NDArray[np.uint16],
+    first: int,
+    last: int,
+    table: Kinds,
     whole: Hashes,
     units: Hashes,
-    points: NDArray[np.uint32],
-    kinds: NDArray[np.uint16],
+    starts: Bytes,
+    points: Points,
+    kinds: Kinds,
+    spots: Ints,
     cut: Bytes,
     hashes: Hashes,
-    lengths: NDArray[np.uint32],
-    starts: NDArray[np.uint32],
+    lengths: Points,
+    begins: Points,
+    used: int,
     count: Ints,
 ) -> int:
-    """Split one document, whose runs without white space go through the scratch arrays; return the number of tokens."""
-    at = used = chars = words = word_chars = alpha_words = sentences = 0
+    """Split one document and write its tokens after the `used` ones that are there; return how many there are then."""
+    at, before = first, used
+    chars = words = word_chars = alpha_words = sentences = 0
     fresh, stopped = True, False
-    while at < len(data):
-        size, union, kind = 0, 0, 0
-        while at < len(data):
-            point, width = decode(data, at)
-            at += width
-            kind = I64(table[point]) if point < SIZE else 0
-            if kind & SPACE:
+    safe = len(data) - 8
+    while at < last:
+        if at <= safe:
+            word = load(data, at)
+            size = leading_letters(word)
+            value = hash_few(word, size)
+            end = at + size
+            if size == 8:
+                end = letters_end(data, end, last)
+                size = end - at
+                value = hash_bytes(data, at, end)
+            if size and end < last:
+                after = data[end]
+                tail = 0
+                if after != 0x20 and after != 0x0A and after < 0x80 and end + 1 < last:
+                    further = data[end + 1]
+                    if further == 0x20 or further == 0x0A:
+                        if after == _DOT:
+                            name = size < 8 and _listed(whole, hash_token(data, at, end + 1))
+                            tail = I64(data[end - 1] >= 0x61 and not name)
+                        else:
+                            tail = I64(table[after] & PEEL != 0)
+                        if tail:
+                            after = further
+                if after == 0x20 or after == 0x0A:
+                    hashes[used] = value
+                    lengths[used] = size
+                    begins[used] = chars
+                    used += 1
+                    words += 1
+                    word_chars += size
+                    alpha_words += 1
+                    sentences += I64(fresh | stopped)
+                    fresh = after == 0x0A
+                    stopped = False
+                    if tail:
+                        hashes[used] = hash_few(U64(data[end]), 1)
+                        lengths[used] = 1
+                        begins[used] = chars + size
+                        used += 1
+                        stopped = table[data[end]] & TERMINAL != 0
+                    chars += size + tail + 1
+                    at = end + tail + 1
+                    continue
+        begin, union, kind, width, more = at, 0, 0, 1, 0
+        while at < last:
+            byte = I64(data[at])
+            if byte < 0x80:
+                kind, width = I64(table[byte]), 1
+            else:
+                point, width = decode(data, at)
+                kind = I64(table[point]) if point < SIZE else 0
+            if kind & SPACE or (at - begin - more >= LONGEST and (union | kind) & ~_CASED):
                 break
-            points[size] = point
-            kinds[size] = kind
+            more += width - 1
             union |= kind
-            size += 1
-        plain = union | _CASED == _CASED
-        if not plain:
-            first, last = _trim(points, kinds, cut, size, whole, units)
-            if union & SINGLE:
-                _split_single(kinds, cut, size)
-            elif not _address(points, kinds, first, last):
-                _split(points, kinds, cut, first, last)
-        start = 0
-        while start < size:
-            stop = start + 1
-            seen = common = I64(kinds[start])
-            while stop < size and not cut[stop]:
-                seen |= I64(kinds[stop])
-                common &= I64(kinds[stop])
-                stop += 1
-            hashes[used] = _hash(points, start, stop)
-            lengths[used] = stop - start
-            starts[used] = chars + start
-            used += 1
-            if seen & WORD:
-                words += 1
-                word_chars += stop - start
-                alpha_words += I64(seen & ALPHA != 0)
-            if fresh:
-                sentences += 1
+            at += width
+        size = at - begin - more
+        if union | _CASED == _CASED or union | NUMBER | WORD == NUMBER | WORD:
+            if size:
+                hashes[used] = hash_token(data, begin, at)
+                lengths[used] = size
+                begins[used] = chars
+                used += 1
+                if union & WORD:
+                    words += 1
+                    word_chars += size
+                    alpha_words += I64(union & ALPHA != 0)
+                sentences += I64(fresh or stopped)
                 fresh = stopped = False
-            if stop - start == 1 and seen & TERMINAL:
-                stopped = True
-            elif stopped and not common & PUNCT:
-                sentences += 1
-                stopped = False
-            start = stop
-        if not plain:
-            cut[: size + 1] = 0
+        else:
+            spot = begin
+            for i in range(size):
+                point, step = decode(data, spot)
+                points[i] = point
+                kinds[i] = table[point] if point < SIZE else U16(0)
+                spots[i] = spot
+                spot += step
+            spots[size] = at
+            middle, end = _trim(data, spots, points, kinds, cut, size, union, whole, units)
+            if union & SINGLE:
+                _split_single(kinds, cut, size, spots, starts)
+            elif end - middle > 2 and not _address(points, kinds, middle, end):
+                _split(points, kinds, cut, middle, end)
+            start = 0
+            while start < size:
+                stop = start + 1
+                seen = common = I64(kinds[start])
+                while stop < size and not cut[stop]:
+                    seen |= I64(kinds[stop])
+                    common &= I64(kinds[stop])
+                    stop += 1
+                hashes[used] = hash_token(data, spots[start], spots[stop])
+                lengths[used] = stop - start
+                begins[used] = chars + start
+                used += 1
+                if seen & WORD:
+                    words += 1
+                    word_chars += stop - start
+                    alpha_words += I64(seen & ALPHA != 0)
+                if fresh:
+                    sentences += 1
+                    fresh = stopped = False
+                if stop - start == 1 and seen & TERMINAL:
+                    stopped = True
+                elif stopped and not common & PUNCT:
+                    sentences += 1
+                    stopped = False
+                start = stop
+            for i in range(size + 1):
+                cut[i] = 0
         chars += size
-        if kind & SPACE:
+        if at < last and kind & SPACE:
             chars += 1
             fresh |= kind & BREAK != 0
+            at += width
     count[_CHARS] = chars
-    count[_TOKENS] = used
+    count[_TOKENS] = used - before
     count[_WORDS] = words
     count[_WORD_CHARS] = word_chars
     count[_ALPHA_WORDS] = alpha_words
     count[_SENTENCES] = sentences
     return used
-
-
-@njit(cache=True, nogil=True)
-def hash_points(points: NDArray[np.uint32]) -> np.uint64:
-    """Return the hash of a token given as code points."""
-    return _hash(points, 0, len(points))

@@ -67,7 +67,7 @@ def registered_domain(host: str) -> str:
 
 def hashes(keys: pl.Series) -> NDArray[np.uint64]:
     """Return 64-bit hashes of strings, the same on every machine."""
-    from filters.kernels import hash_slices
+    from filters.hashing import hash_slices
     from filters.words import buffers
 
     answer: NDArray[np.uint64] = hash_slices(*buffers(keys))

@@ -8,7 +8,8 @@ is measured when it is first asked for, so a filter pays for what it uses.
 
 import unicodedata
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
+from sys import getrefcount
 from typing import Any, Literal
 
 import numpy as np
@@ -40,6 +41,31 @@ UNITS = (
 """Units of measure that are tokens of their own right after a number."""
 
 
+class Rooms:
+    """Arrays for the tokens of a batch, used again for the next batch when nobody looks at them any more.
+
+    Fresh memory costs as much as tokenising, because the system hands it out page by page. An array that has a view is
+    referred to by it, so that the count of references tells whether it is free. There is room for a token for each
+    byte, of which only what is written takes memory.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[NDArray[Any], ...] = ()
+
+    def take(self, size: int) -> tuple[NDArray[Any], ...]:
+        """Return arrays for hashes, lengths and starts of up to `size` tokens; what they hold is arbitrary."""
+        free = all(getrefcount(array) == _UNSEEN for array in self._kept)
+        if not (free and self._kept and size <= len(self._kept[0]) <= 8 * size + _SMALL):
+            self._kept = ()  # what is too small goes before its successor comes
+            self._kept = tuple(np.empty(max(size, _SMALL), dtype) for dtype in (np.uint64, np.uint32, np.uint32))
+        return self._kept
+
+
+_SMALL = 1 << 16
+_UNSEEN = 3  # the tuple, the variable of the loop and the argument of the call
+_rooms = Rooms()
+
+
 class Batch:
     """Documents of one column as a UTF-8 buffer, with what has been measured of them so far.
 
@@ -54,11 +80,11 @@ class Batch:
     def _tokenised(self) -> tuple[NDArray[Any], ...]:
         from filters import characters, tokens
 
-        whole, units = hashes(ABBREVIATIONS), hashes(UNITS)
-        answer: tuple[NDArray[Any], ...] = tokens.tokenise(
-            self.data, self.offsets, characters.table(), np.sort(whole), np.sort(units)
+        room = _rooms.take(len(self.data))
+        bounds, counts = tokens.tokenise(
+            self.data, self.offsets, characters.table(), *_lists(), np.zeros(0, np.uint8), *room
         )
-        return answer
+        return *(array[: bounds[-1]] for array in room), bounds, counts
 
     @property
     def hashes(self) -> NDArray[np.uint64]:
@@ -117,9 +143,17 @@ class Batch:
 
 def hashes(tokens: tuple[str, ...] | list[str]) -> NDArray[np.uint64]:
     """Return the hash that each string has when it stands in a text as one token."""
-    from filters.tokens import hash_points
+    from filters.hashing import hash_slices
 
-    return np.array([hash_points(np.array([ord(c) for c in token], np.uint32)) for token in tokens], np.uint64)
+    answer: NDArray[np.uint64] = hash_slices(*buffers(pl.Series(list(tokens), dtype=pl.String)))
+    return answer
+
+
+@cache
+def _lists() -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    from filters.hashing import table
+
+    return table(hashes(ABBREVIATIONS)), table(hashes(UNITS))
 
 
 def split(text: str) -> list[str]:
