@@ -34,11 +34,11 @@ PICTURE = 2048
 WORD = 4096
 """A token with one such character is a word, not only punctuation."""
 
+STICKY = 8192
+"""ASCII punctuation and symbols that stay on their word at its ends, as in `-5`, `.net`, `@name`, `and/`, `C++`."""
+
 SIZE = 0x32000
 """Code points from here on are private use, variation selectors or unassigned, and have no flags."""
-
-_STICKY = frozenset("-.@/\\^+|~")
-"""ASCII punctuation that stays on its word at the ends, as in `-5`, `.net`, `@name`, `and/`, `C++`."""
 
 _BREAKS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 
@@ -115,7 +115,9 @@ def table() -> NDArray[np.uint16]:
     flags[:] = [of_category.get(category(chr(point)), 0) for point in range(SIZE)]
     punctuation = [point for point in range(SIZE) if category(chr(point))[0] == "P"]
     flags[punctuation] = PUNCT | PEEL
-    flags[[ord(char) for char in _STICKY]] &= ~np.uint16(PEEL)
+    sticky = [ord(char) for char in "-.@/\\^+|~"]
+    flags[sticky] &= ~np.uint16(PEEL)
+    flags[sticky] |= STICKY
     flags[[point for point in range(SIZE) if chr(point).isspace()]] = SPACE
     flags[[ord(char) for char in _BREAKS]] |= BREAK
     for first, last in _WITHOUT_SPACES:

@@ -58,7 +58,7 @@ _CHARS, _TOKENS, _WORDS, _WORD_CHARS, _ALPHA_WORDS, _SENTENCES = range(6)
 
 _DOT, _HYPHEN, _COMMA, _SLASH, _COLON, _AT, _PLUS = 0x2E, 0x2D, 0x2C, 0x2F, 0x3A, 0x40, 0x2B
 _APOSTROPHE, _QUOTE, _ELLIPSIS = 0x27, 0x2019, 0x2026
-_CASED = ALPHA | LOWER | UPPER | WORD
+_CASED = ALPHA | LOWER | UPPER | MARK | WORD
 
 LONGEST = 1 << 16
 """Characters without white space between them, not all letters, are taken apart in pieces of this length."""
