@@ -331,7 +331,7 @@ def _scan(data: Bytes, begin: int, end: int, table: Kinds, marked: Bytes, ends: 
     chars[found] = end - begin - later
 
 
-@inlined
+@kernel
 def _line(data: Bytes, first: int, last: int, table: Kinds, count: Ints) -> None:
     """Count one line of `str.splitlines`: whether it begins with a bullet, and ends with an ellipsis."""
     count[_LINES] += 1
@@ -346,7 +346,7 @@ def _line(data: Bytes, first: int, last: int, table: Kinds, count: Ints) -> None
         count[_ELLIPSIS_LINES] += I64(data[last - 2] == 0x80 and data[last - 3] == 0xE2)
 
 
-@inlined
+@kernel
 def _strip(data: Bytes, first: int, last: int, table: Kinds) -> tuple[int, int]:
     """Return the bounds of a text without the white space at its ends."""
     while first < last:
@@ -452,7 +452,7 @@ def _paragraphs(
         i += 1
 
 
-@inlined
+@kernel
 def _count_characters(data: Bytes, first: int, last: int) -> int:
     found = 0
     for i in range(first, last):

@@ -64,7 +64,7 @@ LONGEST = 1 << 16
 """Characters without white space between them, not all letters, are taken apart in pieces of this length."""
 
 
-@inlined
+@kernel
 def decode(data: Bytes, at: int) -> tuple[int, int]:
     """Return the code point at a byte and its width in bytes; the text is valid UTF-8."""
     first = I64(data[at])
@@ -88,7 +88,7 @@ def _listed(wanted: Hashes, value: np.uint64) -> bool:
     return bool(wanted[at] == value)
 
 
-@inlined
+@kernel
 def _address(points: Points, kinds: Kinds, first: int, last: int) -> bool:
     """Whether a word is a web or mail address: [scheme://][user@]host.tld[:port][/path]."""
     start = first
@@ -118,7 +118,7 @@ def _address(points: Points, kinds: Kinds, first: int, last: int) -> bool:
     return points[i] == _COLON and i + 1 < last and kinds[i + 1] & NUMBER != 0
 
 
-@inlined
+@kernel
 def _trim(
     data: Bytes,
     spots: Ints,
@@ -195,7 +195,7 @@ def _trim(
     return first, last
 
 
-@inlined
+@kernel
 def _split(points: Points, kinds: Kinds, cut: Bytes, first: int, last: int) -> None:
     """Mark the tokens inside a word: what stands between letters and is neither apostrophe nor decimal point."""
     i = first + 1
@@ -237,7 +237,7 @@ def _split(points: Points, kinds: Kinds, cut: Bytes, first: int, last: int) -> N
             i += 1
 
 
-@inlined
+@kernel
 def _split_single(kinds: Kinds, cut: Bytes, size: int, spots: Ints, starts: Bytes) -> None:
     """Mark the words of a script without spaces, and every punctuation mark beside them.
 

@@ -22,7 +22,8 @@ CHARACTERS = st.one_of(
 WORDS = st.sampled_from(
     "the U.S. Mr. e.g. can't It’s we'll I'd 5km 9am 10:30am 3.14 1,000 C++ +3 -5 foo--bar a-b state-of-the-art "
     'http://foo.com/a-b?c=1 www.example.com a.b@x.com end.Start wait...what …and x=y a/b 10-20 (word) [1] "so" \'tis '
-    "dogs' §5 №7 © ™ 🙂🙂 日本。 日本語 ภาษา「はい」 e\u0301te\u0301 a\u200bb internationalization a b 1 2 . .. ...".split()
+    "dogs' §5 №7 © ™ 🙂🙂 日本。 日本語 ภาษา「はい」"
+    " e\u0301te\u0301 a\u200bb internationalization a b 1 2 . .. ...".split()
 )
 TEXTS = st.one_of(
     st.text(max_size=60),
