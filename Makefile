@@ -31,7 +31,7 @@ clean:
 .venv/ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python from 3.11 to 3.13 found; name one: make PYTHON=/path/to/python3.12 setup" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray,train,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray,train,icu,dev]'
 	@touch $@
 
 # Without a network the rest still works, so this does not stop the target; it is tried again the next time.

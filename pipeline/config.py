@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from pipeline.configfile import ConfigFile, Problem, nearest
 
@@ -25,6 +25,12 @@ def _bytes(value: Any) -> Any:
             raise ValueError(f"'{value}' is no size; write it as 64MiB, 500MB or a number of bytes")
         return int(float(match[1]) * _UNITS[match[2].upper()])
     return value
+
+
+def _installed(segmenter: str) -> str:
+    from filters.words import installed
+
+    return installed(segmenter)
 
 
 Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
@@ -47,6 +53,7 @@ class _Raw(BaseModel):
     out: str | None = None
     sources: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     languages: tuple[str, ...] | None = None
+    segmenter: Annotated[Literal["characters", "icu"], AfterValidator(_installed)] | None = None
     steps: dict[str, dict[str, Any] | None] = {}
     measure: Literal["needed", "all"] = "needed"
     limit: Annotated[int, Field(ge=1)] | None = None
@@ -77,6 +84,8 @@ class CurateConfig:
     only: Mapping[str, tuple[str, ...]]
     """Steps that concern some sources alone, with those sources."""
     languages: tuple[str, ...] | None
+    segmenter: Literal["characters", "icu"] | None
+    """What a word is in scripts without spaces, for every step of words that does not say it itself."""
     measure: Literal["needed", "all"]
     limit: int | None
     split_bytes: int
@@ -99,6 +108,7 @@ class CurateConfig:
                 for name, source in self.sources.items()
             },
             "languages": list(self.languages) if self.languages else None,
+            "segmenter": self.segmenter,
             "steps": {
                 name: {
                     "use": (entry := describe(name, step))["use"],
@@ -132,10 +142,10 @@ def load(file: ConfigFile) -> CurateConfig:
         if isinstance(sources, dict) and not any(place[:1] == ("sources",) for place in whole):
             problems += _sources(file, sources)[1]
         if isinstance(steps, dict) and not any(place[:1] == ("steps",) for place in whole):
-            problems += _steps(file, steps, list(sources) if isinstance(sources, dict) else [], None)[2]
+            problems += _steps(file, steps, list(sources) if isinstance(sources, dict) else [], None, None)[2]
         raise file.error(problems)
     sources, source_problems = _sources(file, raw.sources)
-    steps, only, step_problems = _steps(file, raw.steps, list(raw.sources), raw.languages)
+    steps, only, step_problems = _steps(file, raw.steps, list(raw.sources), raw.languages, raw.segmenter)
     if problems := source_problems + step_problems:
         raise file.error(problems)
     settings = {key: getattr(raw, key) for key in _Raw.model_fields if key not in ("sources", "steps")}
@@ -189,7 +199,11 @@ def _sources(file: ConfigFile, raw: Mapping[str, Any]) -> tuple[dict[str, Source
 
 
 def _steps(
-    file: ConfigFile, raw: Mapping[str, Any], sources: list[str], languages: tuple[str, ...] | None
+    file: ConfigFile,
+    raw: Mapping[str, Any],
+    sources: list[str],
+    languages: tuple[str, ...] | None,
+    segmenter: str | None,
 ) -> tuple[dict[str, "Step"], dict[str, tuple[str, ...]], list[Problem]]:
     from pipeline.steps import STEPS, Stages
 
@@ -211,6 +225,8 @@ def _steps(
             continue
         if use == "language" and languages is not None:
             settings.setdefault("languages", languages)
+        if "segmenter" in STEPS[use].model_fields and segmenter is not None:
+            settings.setdefault("segmenter", segmenter)
         if "sources" in settings:
             wanted = settings.pop("sources")
             wanted = wanted if isinstance(wanted, list) else [wanted]
@@ -234,4 +250,6 @@ def _steps(
             problems.append(
                 Problem(("languages",), "languages: no step identifies languages; add 'language: {}' to steps")
             )
+        if segmenter is not None and not any("segmenter" in type(step).model_fields for step in steps.values()):
+            problems.append(Problem(("segmenter",), "segmenter: no step counts words"))
     return steps, only, problems

@@ -33,8 +33,8 @@ WORKER_MEMORY = 1 << 30
 FREE_DISK = {"warn": 10 << 30, "fail": 1 << 30}
 """Below this many bytes. A run needs about twice the size of the text it reads."""
 
-OPTIONAL = {"ray": "--engine ray", "train": "tokenize, train, generate and export"}
-"""Extras, and the commands that need them."""
+OPTIONAL = {"ray": "--engine ray", "train": "tokenize, train, generate and export", "icu": "segmenter: icu"}
+"""Extras, and the commands and settings that need them."""
 
 
 class Check(NamedTuple):

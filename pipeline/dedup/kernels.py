@@ -66,14 +66,29 @@ def _digits(data: U8, i: int, end: int, table: U8) -> int:
     return i
 
 
+@njit(inline="always")
+def _goes_on(data: U8, i: int, end: int, letters: Alphabet, heads: U8) -> bool:
+    """Whether a word of letters of the kind ALONE goes on at byte i, perhaps after marks that become nothing."""
+    while i < end:
+        point, width = _decode(data, i)
+        kind = _kind(letters.kind, point)
+        if kind == ALONE:
+            return bool(heads[i] == 0)
+        if kind != WORD or letters.starts[point] < letters.starts[point + 1]:
+            return False
+        i += width
+    return False
+
+
 @njit(cache=True, nogil=True)
-def split_words(data: U8, start: int, end: int, letters: Alphabet, out: U8, ends: I64) -> int:
+def split_words(data: U8, start: int, end: int, letters: Alphabet, heads: U8, out: U8, ends: I64) -> int:
     """Write the words of `data[start:end]`, normalised and with a space after each, to `out`; return their number.
 
-    `ends[k]` becomes the end of word k in `out`. Both need room for one word more than there can be.
+    `ends[k]` becomes the end of word k in `out`. Both need room for one word more than there can be. `heads` is 1 for
+    each byte of `data` at which a word of letters of the kind ALONE starts; if empty, each of them is a word.
     """
     table, starts, folded, quick = letters.kind, letters.starts, letters.folded, letters.quick
-    used, words, opened = 0, 0, False
+    used, words, opened, joined = 0, 0, False, False
     i = start
     while i < end:
         # Nothing predicts where words end, so the common case, ASCII letters and separators, has no branch on it.
@@ -102,7 +117,7 @@ def split_words(data: U8, start: int, end: int, letters: Alphabet, out: U8, ends
             opened = True
             continue
         i += width
-        if opened and kind != WORD:
+        if opened and kind != WORD and not joined:
             out[used], ends[words], opened = _SPACE, used, False
             used += 1
             words += 1
@@ -111,10 +126,12 @@ def split_words(data: U8, start: int, end: int, letters: Alphabet, out: U8, ends
                 out[used] = folded[k]
                 used += 1
                 opened = True
-        if opened and kind == ALONE:
-            out[used], ends[words], opened = _SPACE, used, False
-            used += 1
-            words += 1
+        if kind == ALONE:
+            joined = len(heads) > 0 and _goes_on(data, i, end, letters, heads)
+            if opened and not joined:
+                out[used], ends[words], opened = _SPACE, used, False
+                used += 1
+                words += 1
     if opened:
         out[used], ends[words] = _SPACE, used
         words += 1
@@ -233,7 +250,7 @@ def _minima(hashes: U32, count: int, factors: U32, terms: U32, out: U32) -> None
 
 @njit(cache=True, nogil=True)
 def signatures(
-    data: U8, offsets: I64, letters: Alphabet, shingle: int, sha1: bool, factors: U32, terms: U32, out: U32
+    data: U8, offsets: I64, letters: Alphabet, heads: U8, shingle: int, sha1: bool, factors: U32, terms: U32, out: U32
 ) -> NDArray[np.bool_]:
     """Write the signature of document k, `data[offsets[k]:offsets[k + 1]]`, to `out[k]`; return which have a word.
 
@@ -249,7 +266,7 @@ def signatures(
     words = np.empty(longest // 2 + 1, np.uint64)
     hashes = np.empty(longest // 2 + 1, np.uint32)
     for k in range(len(offsets) - 1):
-        count = split_words(data, offsets[k], offsets[k + 1], letters, text, ends)
+        count = split_words(data, offsets[k], offsets[k + 1], letters, heads, text, ends)
         if count == 0:
             found[k], out[k] = False, np.uint32(0xFFFFFFFF)
             continue
@@ -285,10 +302,11 @@ def text_hashes(data: U8, offsets: I64, letters: Alphabet, normalize: bool) -> t
     packed = np.empty((longest * letters.growth >> 3) + 2, np.uint64)
     text = packed.view(np.uint8)
     ends, words = np.empty(longest // 2 + 2, np.int64), np.empty(longest // 2 + 1, np.uint64)
+    heads = np.empty(0, np.uint8)  # where words end makes no difference here
     for k in range(len(offsets) - 1):
         start, end = offsets[k], offsets[k + 1]
         if normalize:
-            count = split_words(data, start, end, letters, text, ends)
+            count = split_words(data, start, end, letters, heads, text, ends)
         else:
             text[: end - start] = data[start:end]
             ends[0], count = end - start, min(1, end - start)

@@ -5,6 +5,7 @@ signatures with probability s, and in at least one whole band with probability 1
 (Broder 1997; Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, section 3.4). The defaults are FineWeb's.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Literal
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from filters.base import Step
+from filters.words import Segmenter, segmenter_version, word_starts
 from pipeline.dedup.alphabet import alphabet
 from pipeline.dedup.kernels import band_hashes, signatures, split_words
 
@@ -38,6 +40,13 @@ class MinHash(Step):
     """How a shingle is hashed. `datasketch` gives the signatures of `datasketch.MinHash(num_perm=bands * rows,
     seed=seed)` (version 2, scheme affine32) over the same shingles, at an eighth of the speed."""
 
+    segmenter: Segmenter = "characters"
+    """What a word is in scripts without spaces: each letter, or what ICU's dictionaries say. Five of those words are
+    more than five letters, so `icu` sees fewer documents as similar."""
+
+    def identity(self) -> Mapping[str, str]:
+        return segmenter_version(self.segmenter)
+
     def signature(self, text: pl.Series) -> NDArray[np.uint32]:
         """Signatures of documents, shape (n, bands * rows); 2^32 - 1 in every place where a document has no word."""
         return self._sign(text)[0]
@@ -51,7 +60,8 @@ class MinHash(Step):
         data, offsets = utf8(text)
         out = np.empty((len(text), self.bands * self.rows), np.uint32)
         factors, terms = _permutations(self.seed, self.bands * self.rows)
-        found = signatures(data, offsets, alphabet(), self.shingle, self.hash == "datasketch", factors, terms, out)
+        heads, sha1 = word_starts(data, offsets, self.segmenter), self.hash == "datasketch"
+        found = signatures(data, offsets, alphabet(), heads, self.shingle, sha1, factors, terms, out)
         return out, found
 
     def probability(self, similarity: float) -> float:
@@ -62,17 +72,17 @@ class MinHash(Step):
 
     def shingles(self, text: str) -> list[str]:
         """The shingles of one document in their order: what `datasketch` has to hash, what a Jaccard index is of."""
-        found = words(text)
+        found = words(text, self.segmenter)
         size = min(self.shingle, len(found))
         return [" ".join(found[k : k + size]) for k in range(len(found) - size + 1)] if found else []
 
 
-def words(text: str) -> list[str]:
+def words(text: str, segmenter: Segmenter = "characters") -> list[str]:
     """The normalised words of one document."""
     data, offsets = utf8(pl.Series([text]))
-    size = int(offsets[-1])
+    size, heads = int(offsets[-1]), word_starts(data, offsets, segmenter)
     out, ends = np.empty(size * alphabet().growth + 1, np.uint8), np.empty(size // 2 + 2, np.int64)
-    count = split_words(data, 0, size, alphabet(), out, ends)
+    count = split_words(data, 0, size, alphabet(), heads, out, ends)
     return out[: ends[count - 1]].tobytes().decode().split(" ") if count else []
 
 
