@@ -1,25 +1,23 @@
 """The rules of C4: lines that are no text are removed, and pages that are no text are dropped."""
 
-import re
 from collections.abc import Mapping
 from typing import ClassVar
 
 import polars as pl
 from pydantic import Field
 
-from filters.base import Range, Transform
-from filters.words import WordFilter
+from filters.base import Filter, Range, Transform
+from filters.words import WordFilter, buffers, strings
 
-_CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
-_END_MARKS = (".", "?", "!", '"', "'")
-_POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
-_LOREM_IPSUM = "lorem ipsum"
-_REMOVED = ("long_word", "no_end_mark", "few_words", "javascript", "policy")
+_SOURCE = (
+    "Raffel et al. 2020, Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer, section 2.2"
+)
+_DCLM = "Li et al. 2024, DataComp-LM: In Search of the Next Generation of Training Sets, c4.yaml of its code"
 
 
 class C4Lines(Transform):
-    """Removal of lines that are not running text (Raffel et al. 2020, "Exploring the Limits of Transfer Learning",
-    section 2.2, with the rules that only its code has: words of over 1,000 characters, policies, citations).
+    """Removal of lines that are not running text (Raffel et al. 2020, section 2.2, and the rules that only its code
+    has: words of over 1,000 characters, policies, citations).
 
     Lines are those of `str.splitlines`; kept ones lose the white space at their ends and marks such as `[12]`, `[edit]`
     and `[citation needed]`. A line is removed for the first of these: a word longer than `max_word_length` characters;
@@ -32,60 +30,30 @@ class C4Lines(Transform):
     Signals: lines_removed, and of these long_word, no_end_mark, few_words, javascript and policy; citations_removed.
     """
 
+    source: ClassVar[str] = _SOURCE
+    units: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("lines_removed", "long_word", "no_end_mark", "few_words", "javascript", "policy"), "lines"),
+        "citations_removed": "marks",
+    }
+    version: ClassVar[int] = 2
+
     terminal_punctuation: bool = True
     min_words: int = Field(3, ge=0)
     max_word_length: int = Field(1000, ge=1)
 
     def apply(self, docs: pl.DataFrame, name: str) -> pl.DataFrame:
-        texts: list[str | None] = []
-        rows: list[tuple[int | None, ...]] = []
-        for text in docs["text"]:
-            if text is None:
-                texts.append(None)
-                rows.append((None,) * (len(_REMOVED) + 2))
-                continue
-            kept, removed, citations = self._clean(text)
-            texts.append("\n".join(kept))
-            rows.append((sum(removed.values()), *removed.values(), citations))
-        names = [f"{name}.{signal}" for signal in ("lines_removed", *_REMOVED, "citations_removed")]
-        signals = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.Int64), orient="row")
-        return docs.with_columns(pl.Series("text", texts, pl.String), *signals.get_columns())
+        from filters import c4_kernels, characters
 
-    def _clean(self, text: str) -> tuple[list[str], dict[str, int], int]:
-        """Return the lines kept, how many were removed for which reason, and how many citation marks."""
-        lower = text.lower()
-        javascript = "javascript" in lower
-        policies = [phrase for phrase in _POLICIES if phrase in lower]
-        removed = dict.fromkeys(_REMOVED, 0)
-        citations = 0
-        kept = []
-        for raw in text.splitlines():
-            line = raw.strip()
-            words = line.split()
-            if len(line) > self.max_word_length and max(map(len, words)) > self.max_word_length:
-                removed["long_word"] += 1
-                continue
-            if "[" in line:
-                line, found = _CITATION.subn("", line)
-                citations += found
-            if self.terminal_punctuation and (not line.endswith(_END_MARKS) or line.endswith("...")):
-                removed["no_end_mark"] += 1
-                continue
-            if len(words) < self.min_words:
-                removed["few_words"] += 1
-                continue
-            if javascript or policies:
-                lower = line.lower()
-                page_is_dropped = _LOREM_IPSUM in lower
-                if "javascript" in lower and not page_is_dropped:
-                    removed["javascript"] += 1
-                    continue
-                page_is_dropped |= "{" in line
-                if not page_is_dropped and any(phrase in lower for phrase in policies):
-                    removed["policy"] += 1
-                    continue
-            kept.append(line)
-        return kept, removed, citations
+        data, offsets = buffers(docs["text"])
+        settings = self.terminal_punctuation, self.min_words, self.max_word_length
+        kept, bounds, counts = c4_kernels.clean(data, offsets, characters.table(), characters.zeros(), *settings)
+        removed = counts[:, : len(c4_kernels.REMOVED)]
+        values = (removed.sum(axis=1), *counts.T)
+        signals = pl.DataFrame({f"{name}.{signal}": column for signal, column in zip(self.units, values, strict=True)})
+        missing = docs["text"].is_null()
+        if missing.any():
+            signals = signals.with_columns(pl.when(~missing).then(pl.all()))
+        return docs.with_columns(strings(kept, bounds, missing), *signals.get_columns())
 
 
 class C4(WordFilter):
@@ -97,6 +65,12 @@ class C4(WordFilter):
         sentences: a sentence ends at a mark such as `.`, `?`, `!` or `。` that is a token of its own, or with its line.
     """
 
+    source: ClassVar[str] = _SOURCE
+    units: ClassVar[Mapping[str, str]] = {
+        "lorem_ipsum": "occurrences",
+        "curly_brackets": "occurrences",
+        "sentences": "sentences",
+    }
     defaults: ClassVar[Mapping[str, Range]] = {
         "lorem_ipsum": (None, 0),
         "curly_brackets": (None, 0),
@@ -110,3 +84,46 @@ class C4(WordFilter):
             "curly_brackets": text.str.count_matches("{", literal=True).cast(pl.Int64),
             "sentences": self.count(lambda batch: batch.counts["sentences"]),
         }
+
+
+class DclmC4Lines(C4Lines):
+    """`c4_lines` as DCLM reproduces C4 (Li et al. 2024, `c4.yaml` of its code): a line needs five words."""
+
+    source: ClassVar[str] = _DCLM
+    min_words: int = Field(5, ge=0)
+
+
+class DclmC4(C4):
+    """`c4` as DCLM reproduces it (Li et al. 2024, `c4.yaml` of its code): three sentences are enough, and a page has
+    an upper bound. `dclm_c4_lines` comes before it.
+
+    Signals: those of `c4`, and
+        chars: characters. DCLM counts those of the page as it came, here they are of what its lines have left.
+    """
+
+    source: ClassVar[str] = _DCLM
+    units: ClassVar[Mapping[str, str]] = {"chars": "characters", **C4.units}
+    defaults: ClassVar[Mapping[str, Range]] = {**C4.defaults, "chars": (None, 190_000), "sentences": (3, None)}
+
+    def signals(self) -> Mapping[str, pl.Expr]:
+        return {"chars": self.count(lambda batch: batch.counts["chars"]), **super().signals()}
+
+
+class C4Paragraphs(Filter):
+    """The rule by which mC4 tells pages with running text (Xue et al. 2021, section 3.1).
+
+    Signals:
+        long_lines: number of lines, between newlines, of at least `min_chars` characters.
+    """
+
+    source: ClassVar[str] = (
+        "Xue et al. 2021, mT5: A Massively Multilingual Pre-trained Text-to-Text Transformer, section 3.1"
+    )
+    units: ClassVar[Mapping[str, str]] = {"long_lines": "lines"}
+    defaults: ClassVar[Mapping[str, Range]] = {"long_lines": (3, None)}
+
+    min_chars: int = Field(200, ge=1)
+
+    def signals(self) -> Mapping[str, pl.Expr]:
+        lines = pl.col("text").str.split("\n").list
+        return {"long_lines": lines.eval(pl.element().str.len_chars() >= self.min_chars).list.sum().cast(pl.Int64)}

@@ -127,3 +127,9 @@ def table() -> NDArray[np.uint16]:
         flags[first : last + 1] |= TERMINAL
     flags.flags.writeable = False
     return flags
+
+
+@cache
+def zeros() -> NDArray[np.int64]:
+    """Return the code points of the digit 0 of every script, in order."""
+    return np.array([point for point in range(SIZE) if unicodedata.decimal(chr(point), None) == 0], np.int64)

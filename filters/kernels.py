@@ -335,7 +335,7 @@ def _scan(data: Bytes, begin: int, end: int, table: Kinds, marked: Bytes, ends: 
 def _line(data: Bytes, first: int, last: int, table: Kinds, count: Ints) -> None:
     """Count one line of `str.splitlines`: whether it begins with a bullet, and ends with an ellipsis."""
     count[_LINES] += 1
-    first, last = _strip(data, first, last, table)
+    first, last = strip(data, first, last, table)
     if first == last:
         return
     point, _ = decode(data, first)
@@ -347,7 +347,7 @@ def _line(data: Bytes, first: int, last: int, table: Kinds, count: Ints) -> None
 
 
 @kernel
-def _strip(data: Bytes, first: int, last: int, table: Kinds) -> tuple[int, int]:
+def strip(data: Bytes, first: int, last: int, table: Kinds) -> tuple[int, int]:
     """Return the bounds of a text without the white space at its ends."""
     while first < last:
         point, width = decode(data, first)
@@ -355,7 +355,7 @@ def _strip(data: Bytes, first: int, last: int, table: Kinds) -> tuple[int, int]:
             break
         first += width
     while first < last:
-        start = _last_character(data, last)
+        start = last_character(data, last)
         point, _ = decode(data, start)
         if point >= SIZE or not table[point] & SPACE:
             break
@@ -364,7 +364,7 @@ def _strip(data: Bytes, first: int, last: int, table: Kinds) -> tuple[int, int]:
 
 
 @inlined
-def _last_character(data: Bytes, last: int) -> int:
+def last_character(data: Bytes, last: int) -> int:
     """Return where the character starts that ends right before a byte."""
     last -= 1
     while data[last] & 0xC0 == 0x80:
@@ -395,7 +395,7 @@ def _newline_lines(
     for i in range(newlines + 1):
         end, length = ends[i], chars[i] - chars_before
         if end > start:
-            first, last = _strip(data, start, end, table)
+            first, last = strip(data, start, end, table)
             count[_RUNS] += 1
             number = _place(slots, mask, keys, entries, hash_bytes(data, start, end))
             if number == entries:
@@ -406,7 +406,7 @@ def _newline_lines(
                 count[_BLANK_DUPLICATE_CHARS] += length if first == last else 0
             if first < last:
                 count[_FULL_LINES] += 1
-                point, _ = decode(data, _last_character(data, end))
+                point, _ = decode(data, last_character(data, end))
                 count[_TERMINAL_LINES] += I64(point < SIZE and table[point] & TERMINAL != 0)
                 count[_SHORT_LINES] += I64(length <= short)
         start, chars_before = end + 1, chars[i] + 1
@@ -427,7 +427,7 @@ def _paragraphs(
     count: Ints,
 ) -> None:
     """Count paragraphs, and those that occurred before."""
-    start, last = _strip(data, begin, end, table)
+    start, last = strip(data, begin, end, table)
     before = _count_characters(data, begin, start)
     entries = i = 0
     while i < newlines and ends[i] < start:

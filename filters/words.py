@@ -210,6 +210,15 @@ def buffers(text: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8), bounds
 
 
+def strings(data: NDArray[np.uint8], bounds: NDArray[np.int64], missing: pl.Series) -> pl.Series:
+    """Return a column `text` of the strings `data[bounds[i]:bounds[i + 1]]` in UTF-8; null where `missing` is true."""
+    import pyarrow as pa
+
+    array = pa.LargeStringArray.from_buffers(len(bounds) - 1, pa.py_buffer(bounds), pa.py_buffer(data))
+    column = pl.Series("text", array)
+    return column.set(missing, None) if missing.any() else column
+
+
 _memory: Memory[Batch] = Memory()
 
 

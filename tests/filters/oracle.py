@@ -285,3 +285,35 @@ def repeated(words: list[str]) -> list[int]:
                 i += 1
         answer.append(chars)
     return answer
+
+
+CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
+POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
+
+
+def c4_lines(text: str, end_marks: bool, min_words: int, max_word_length: int) -> tuple[str, Counter[str]]:
+    """What C4 leaves of a page, and how many lines were removed for what, with the number of citation marks."""
+    kept: list[str] = []
+    counts: Counter[str] = Counter()
+    for raw in text.splitlines():
+        line = raw.strip()
+        words = line.split()
+        if any(len(word) > max_word_length for word in words):
+            counts["long_word"] += 1
+            continue
+        line, marks = CITATION.subn("", line)
+        counts["citations_removed"] += marks
+        lower = line.lower()
+        if end_marks and (not line.endswith((".", "?", "!", '"', "'")) or line.endswith("...")):
+            counts["no_end_mark"] += 1
+        elif len(words) < min_words:
+            counts["few_words"] += 1
+        elif "lorem ipsum" in lower:
+            kept.append(line)
+        elif "javascript" in lower:
+            counts["javascript"] += 1
+        elif "{" not in line and any(phrase in lower for phrase in POLICIES):
+            counts["policy"] += 1
+        else:
+            kept.append(line)
+    return "\n".join(kept).strip(), counts

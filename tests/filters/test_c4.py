@@ -1,11 +1,14 @@
 """The removal of lines by the rules of C4."""
 
+import oracle
 import polars as pl
 import pytest
+from datatrove.data import Document
+from datatrove.pipeline.filters.c4_filters import C4ParagraphFilter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filters import C4Lines
+from filters import C4Lines, C4Paragraphs, DclmC4, DclmC4Lines
 
 REASONS = ("long_word", "no_end_mark", "few_words", "javascript", "policy")
 
@@ -31,6 +34,11 @@ def apply(step: C4Lines, *texts: str | None) -> pl.DataFrame:
         ("x" * 1000 + " is not too long.", "x" * 1000 + " is not too long.", None),
         ("Cited [12] here[edit] and [] there [citation needed].", "Cited  here and  there .", None),
         ("Of words [1] [2].", "Of words  .", None),
+        (
+            "No mark: [editcitation needed] [edit1] [ 1] [x] [.",
+            "No mark: [editcitation needed] [edit1] [ 1] [x] [.",
+            None,
+        ),
         ("Lorem ipsum with javascript stays.", "Lorem ipsum with javascript stays.", None),
         ("The privacy policy in {braces} stays.", "The privacy policy in {braces} stays.", None),
         ("But javascript in {braces} goes.", None, "javascript"),
@@ -56,17 +64,77 @@ def test_citations_are_counted_and_settings_are_obeyed() -> None:
     assert row["c4_lines.lines_removed"] == 3
 
 
-@given(st.lists(st.one_of(st.none(), st.text(max_size=60)), max_size=5), st.booleans())
-def test_rows_stay_and_the_counts_add_up(texts: list[str | None], terminal: bool) -> None:
-    docs = apply(C4Lines(terminal_punctuation=terminal), *texts)
+PIECES = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(
+        "JavaScript javascript javas[1]cript cookie Coo\u212aie policy Policy privacy use of uses cookies terms "
+        "lorem Lorem ipsum [12] [] [edit] [Edit] [citation needed] [ [٣٤] [²] [1 ]] { . ... ? ! "
+        "\" ' … 日本 \ufeff".split()
+    ),
+    st.sampled_from(
+        ["\n", "\r\n", "\r", "\n\r", "\x0b", "\x1c", "\x1f", "\x85", "\u2028", "\xa0", "\u3000", "\t", " "]
+    ),
+    st.sampled_from(
+        ["use cookies", "cookie policy", "terms of use", "privacy policy", "lorem ipsum", "citation needed"]
+    ),
+)
+PAGES = st.lists(PIECES, max_size=30).flatmap(lambda parts: st.sampled_from(["", " "]).map(lambda by: by.join(parts)))
+
+
+@given(
+    st.lists(st.one_of(st.none(), PAGES), max_size=5),
+    st.booleans(),
+    st.integers(0, 4),
+    st.sampled_from([1, 5, 1000]),
+)
+def test_lines_are_removed_as_plain_python_does(
+    texts: list[str | None], terminal: bool, min_words: int, longest: int
+) -> None:
+    step = C4Lines(terminal_punctuation=terminal, min_words=min_words, max_word_length=longest)
+    docs = apply(step, *texts)
     assert docs["id"].to_list() == list(range(len(texts)))
     for text, row in zip(texts, docs.iter_rows(named=True), strict=True):
         if text is None:
             assert set(row.values()) == {None, row["id"]}
-        else:
-            left = row["text"].split("\n") if row["text"] else []
-            assert len(text.splitlines()) == len(left) + row["c4_lines.lines_removed"] or "" in text.splitlines()
-            parts = [
-                row[f"c4_lines.{name}"] for name in ("long_word", "no_end_mark", "few_words", "javascript", "policy")
-            ]
-            assert sum(parts) == row["c4_lines.lines_removed"]
+            continue
+        cleaned, counts = oracle.c4_lines(text, terminal, min_words, longest)
+        assert row["text"] == cleaned
+        assert {name: row[f"c4_lines.{name}"] for name in (*REASONS, "citations_removed")} == {
+            name: counts[name] for name in (*REASONS, "citations_removed")
+        }
+        assert row["c4_lines.lines_removed"] == sum(counts[name] for name in REASONS)
+
+
+@pytest.mark.parametrize("unit", ["a", "[", "[1", "k", " ", "\n", "use cookies ", "日", "[citation needed"])
+def test_pages_of_ten_million_characters(unit: str) -> None:
+    text = unit * (10_000_000 // len(unit))
+    row = apply(C4Lines(terminal_punctuation=False), text).row(0, named=True)
+    cleaned, counts = oracle.c4_lines(text, False, 3, 1000)
+    assert row["text"] == cleaned
+    assert [row[f"c4_lines.{name}"] for name in REASONS] == [counts[name] for name in REASONS]
+
+
+def test_the_variant_of_dclm() -> None:
+    lines = "Here are five words indeed.\nFour are too few.\nAnd these are five again.\nNot counted as it ends..."
+    docs = apply(
+        DclmC4Lines(), lines, f"{lines}\nThis is the third sentence now.", "A five word sentence here. " * 8_000
+    )
+    assert docs["c4_lines.few_words"].to_list() == [1, 1, 0]
+    assert docs["c4_lines.no_end_mark"].to_list() == [1, 1, 0]
+    signals = docs.select(**DclmC4().signals())
+    assert signals["sentences"].to_list() == [2, 3, 8_000]
+    assert signals["chars"].to_list() == [53, 85, 8_000 * 27 - 1]
+    assert DclmC4().keep == {
+        "lorem_ipsum": (None, 0),
+        "curly_brackets": (None, 0),
+        "sentences": (3, None),
+        "chars": (None, 190_000),
+    }
+
+
+@given(
+    st.lists(st.sampled_from(["x" * 199, "x" * 200, "é" * 200, "", "y" * 500, "\r" * 200]), max_size=6).map("\n".join)
+)
+def test_pages_with_running_text_are_those_of_mc4(text: str) -> None:
+    long_lines = pl.DataFrame({"text": [text]}).select(**C4Paragraphs().signals()).item()
+    assert (long_lines >= 3) == (C4ParagraphFilter().filter(Document(text=text, id="0")) is True)
