@@ -56,25 +56,48 @@ _HALF, _ONE = U64(32), U64(1)
 
 
 @njit(cache=True, nogil=True)
-def distinct_listed(hashes: Hashes, bounds: Ints, wanted: Hashes) -> Ints:
-    """Count how many different hashes of a short list each document has; the answer has shape [documents]."""
-    out = np.zeros(len(bounds) - 1, I64)
-    seen = np.full(len(wanted), -1, I64)
-    sieve = U64(0)
-    for value in wanted:
-        sieve |= _ONE << (value & U64(63))
+def distinct_listed(hashes: Hashes, bounds: Ints, which: Ints, lists: Ints, words: Ints, wanted: Hashes) -> Ints:
+    """Count how many different words of a short list each document has.
+
+    Args:
+        hashes, bounds: of the tokens of all documents.
+        which: the list of each document, -1 for none.
+        lists: list k has the words `lists[k]:lists[k + 1]`.
+        words: word j has the tokens `wanted[words[j]:words[j + 1]]`, and stands where they do in a row.
+
+    Returns:
+        shape [documents]; -1 where there is no list.
+    """
+    out = np.full(len(bounds) - 1, -1, I64)
+    seen = np.full(len(words), -1, I64)
+    sieve, current = U64(0), -1
     for document in range(len(out)):
-        for i in range(bounds[document], bounds[document + 1]):
-            if sieve >> (hashes[i] & U64(63)) & _ONE:
-                for j in range(len(wanted)):
-                    if wanted[j] == hashes[i] and seen[j] != document:
-                        seen[j] = document
-                        out[document] += 1
+        if which[document] < 0:
+            continue
+        out[document] = 0
+        first, last = lists[which[document]], lists[which[document] + 1]
+        if which[document] != current:
+            current, sieve = which[document], U64(0)
+            for j in range(first, last):
+                sieve |= _ONE << (wanted[words[j]] & U64(63))
+        end = bounds[document + 1]
+        for i in range(bounds[document], end):
+            if not sieve >> (hashes[i] & U64(63)) & _ONE:
+                continue
+            for j in range(first, last):
+                if wanted[words[j]] != hashes[i] or seen[j] == document or i + words[j + 1] - words[j] > end:
+                    continue
+                at = words[j] + 1
+                while at < words[j + 1] and wanted[at] == hashes[i + at - words[j]]:
+                    at += 1
+                if at == words[j + 1]:
+                    seen[j] = document
+                    out[document] += 1
     return out
 
 
 @inlined
-def _slots(entries: int) -> int:
+def slots_for(entries: int) -> int:
     """Return a size of hash table, a power of two, that `entries` fill to a half at most."""
     size = 16
     while size < 2 * entries:
@@ -83,7 +106,7 @@ def _slots(entries: int) -> int:
 
 
 @inlined
-def _place(slots: NDArray[np.int32], mask: int, keys: Hashes, entries: int, key: np.uint64) -> int:
+def number_of(slots: NDArray[np.int32], mask: int, keys: Hashes, entries: int, key: np.uint64) -> int:
     """Return the number of a key in the table; `entries`, the next free number, if it is new, and enter it."""
     at = I64(finish(key)) & mask
     while slots[at] != 0:
@@ -115,8 +138,8 @@ def repeated_ngrams(hashes: Hashes, lengths: Points, bounds: Ints) -> Ints:
     most = 0
     for document in range(documents):
         most = max(most, bounds[document + 1] - bounds[document])
-    seen = np.empty(2 * _slots(most), U8)
-    slots = np.empty(_slots(most), I32)
+    seen = np.empty(2 * slots_for(most), U8)
+    slots = np.empty(slots_for(most), I32)
     keys = np.empty(most + 1, U64)
     pairs = np.empty(most + 1, U64)
     counts = np.empty(most + 1, I32)
@@ -131,15 +154,15 @@ def repeated_ngrams(hashes: Hashes, lengths: Points, bounds: Ints) -> Ints:
         ends[0] = 0
         for i in range(total):
             ends[i + 1] = ends[i] + I64(lengths[first + i])
-        left = _pairs(hashes, first, total, seen, pairs, places)
+        left = repeated_pairs(hashes, first, total, seen, pairs, places)
         _levels(total, left, slots, keys, pairs, counts, firsts, places, names, ends, out[document])
     return out
 
 
 @kernel
-def _pairs(hashes: Hashes, first: int, total: int, seen: Bytes, pairs: Hashes, places: Ints) -> int:
+def repeated_pairs(hashes: Hashes, first: int, total: int, seen: Bytes, pairs: Hashes, places: Ints) -> int:
     """Write the hashes and places of pairs of tokens that may occur twice; return how many they are."""
-    size = 2 * _slots(total)
+    size = 2 * slots_for(total)
     mask = U64(size - 1)
     for i in range(size):
         seen[i] = 0
@@ -181,7 +204,7 @@ def _levels(
     """Count n-grams from the pairs on, of which `left` may occur twice."""
     for n in range(2, min(total, 10) + 1):
         candidates = left if n == 2 else left - 1
-        size = _slots(candidates)
+        size = slots_for(candidates)
         for i in range(size):
             slots[i] = 0
         entries, found = 0, 0
@@ -192,7 +215,7 @@ def _levels(
                 key = U64(names[i]) << _HALF | U64(names[i + 1])
             else:
                 continue
-            number = _place(slots, size - 1, keys, entries, key)
+            number = number_of(slots, size - 1, keys, entries, key)
             if number == entries:
                 counts[number] = 1
                 firsts[number] = places[i]
@@ -260,7 +283,7 @@ def lines(data: Bytes, offsets: Ints, table: Kinds, short: int) -> Ints:
         newlines = 0
         for i in range(begin, end):
             newlines += I64(data[i] == _NEWLINE)
-        size = _slots(newlines + 1)
+        size = slots_for(newlines + 1)
         if size > len(slots):
             slots = np.zeros(size, I32)
             keys = np.empty(size // 2, U64)
@@ -397,7 +420,7 @@ def _newline_lines(
         if end > start:
             first, last = strip(data, start, end, table)
             count[_RUNS] += 1
-            number = _place(slots, mask, keys, entries, hash_bytes(data, start, end))
+            number = number_of(slots, mask, keys, entries, hash_bytes(data, start, end))
             if number == entries:
                 entries += 1
             else:
@@ -438,7 +461,7 @@ def _paragraphs(
         final = i == newlines or ends[i] >= last
         stop = last if final else ends[i]
         count[_PARAGRAPHS] += 1
-        number = _place(slots, mask, keys, entries, hash_bytes(data, start, stop))
+        number = number_of(slots, mask, keys, entries, hash_bytes(data, start, stop))
         if number == entries:
             entries += 1
         else:

@@ -8,9 +8,12 @@ from collections.abc import Callable, Hashable
 from threading import RLock
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 T = TypeVar("T")
+Numbers = NDArray[np.int64] | NDArray[np.float64]
 
 
 class Memory(Generic[T]):
@@ -36,6 +39,23 @@ class Memory(Generic[T]):
                 self._known = None  # the old answer goes before the new one is made
                 self._known = key, chunks, measure(column)
             return self._known[2]
+
+    def signal(
+        self,
+        measure: Callable[[pl.Series], T],
+        compute: Callable[[T], Numbers],
+        dtype: type[pl.DataType],
+        key: Hashable = None,
+    ) -> pl.Expr:
+        """Return what is computed from the measurement of the column `text`: a number for each text, null for null."""
+
+        def evaluate(text: pl.Series) -> pl.Series:
+            with self.lock:
+                values = np.ascontiguousarray(compute(self.recall(text, measure, key)))
+            column = pl.Series(text.name, values, dtype)
+            return column.set(text.is_null(), None) if text.null_count() else column
+
+        return pl.col("text").map_batches(evaluate, return_dtype=dtype)
 
 
 def _same(known: list[Any], chunks: list[Any]) -> bool:
