@@ -69,14 +69,13 @@ def _member(name: str) -> pl.Series:
             if member.isfile() and member.name == name and member.size <= _MOST_BYTES:
                 stream = archive.extractfile(member)
                 if stream is not None:
-                    return pl.Series(stream.read().decode().splitlines(), dtype=pl.String)
+                    lines = pl.Series(stream.read().decode().splitlines(), dtype=pl.String).str.strip_chars()
+                    return lines.filter((lines != "") & ~lines.str.starts_with("#"))
     raise AssetError(f"{tarball()} has no list '{name}'; {_REMEDY}")
 
 
-def hash_entries(lines: pl.Series) -> NDArray[np.uint64]:
-    """Return the hashes of hosts and URLs, one to a line; comments and blank lines are left out."""
-    entries = lines.str.strip_chars()
-    entries = entries.filter((entries != "") & ~entries.str.starts_with("#"))
+def hash_entries(entries: pl.Series) -> NDArray[np.uint64]:
+    """Return the hashes of hosts and URLs as lists name them; an entry without a host cannot be hashed."""
     # Nearly all entries are hosts in plain ASCII, which only need small letters; Python looks at the others.
     plain = entries.str.contains(r"^[a-zA-Z0-9_.-]+$")
     others = [urls.parse(entry) for entry in entries.filter(~plain)]

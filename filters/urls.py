@@ -1,16 +1,19 @@
 """The parts of an address that lists name: host, registered domain, the domains between, and the URL without scheme."""
 
 import re
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+_SCHEME = re.compile(r"(?:[a-z0-9+.-]*://)?(?://)?")
 _AUTHORITY_END = re.compile(r"[/?#\\]")
 _PORT = re.compile(r":\d*$")
 _NOT_PLAIN = re.compile(r"[^a-z0-9]+")
+
+LONGEST_HOST = 253
+"""Characters of a host name (RFC 1035). A longer one is no host: it is compared as it stands, without its parents."""
 
 
 class Page(NamedTuple):
@@ -28,26 +31,24 @@ class Page(NamedTuple):
 
 def parse(url: str) -> Page:
     """Take an address apart; never fails, because crawls hold every kind of broken address."""
-    rest = url.strip().lower()
-    scheme = rest.find("://")
-    if scheme >= 0:
-        rest = rest[scheme + 3 :]
-    rest = rest.removeprefix("//").partition("#")[0]
-    end = _AUTHORITY_END.search(rest)
-    authority, tail = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
-    host = _punycode(_PORT.sub("", authority.rpartition("@")[2]).rstrip("."))
+    host, tail = split(url)
     domain = registered_domain(host)
-    between = []
-    label = host
-    while len(label) > len(domain) and label.endswith(domain):
-        between.append(label)
-        label = label.partition(".")[2]
-    tail = tail.rstrip("/")
+    between = [host] if host != domain else []
+    while len(host) <= LONGEST_HOST and between and (parent := between[-1].partition(".")[2]) != domain:
+        between.append(parent)
     return Page(host, domain, tuple(between), host.removeprefix("www.") + tail if tail else "")
 
 
+def split(url: str) -> tuple[str, str]:
+    """Return the host of an address and what follows it, as `Page` has them."""
+    rest = _SCHEME.sub("", url.strip().lower(), count=1).partition("#")[0]
+    end = _AUTHORITY_END.search(rest)
+    authority, tail = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
+    return _punycode(_PORT.sub("", authority.rpartition("@")[2]).rstrip(".")), tail.rstrip("/")
+
+
 def _punycode(host: str) -> str:
-    if host.isascii():
+    if host.isascii() or len(host) > LONGEST_HOST:
         return host
     try:
         return host.encode("idna").decode("ascii")
@@ -55,14 +56,14 @@ def _punycode(host: str) -> str:
         return host
 
 
-@lru_cache(1 << 14)
 def registered_domain(host: str) -> str:
-    """Return the domain under the public suffix (publicsuffix.org, public part, as packaged in `tld`), or the host."""
-    from tld import get_tld
+    """Return the domain right under the public suffix, or the host if there is none."""
+    from filters.suffixes import domain_start, rules
 
-    known = get_tld(f"http://{host}", fail_silently=True, as_object=True, search_private=False) if host else None
-    domain = getattr(known, "fld", None)
-    return domain if domain and host.endswith(domain) else host
+    data = np.frombuffer(host.encode(), np.uint8)
+    known = rules()
+    start = domain_start(data, 0, len(data), known.names, known.parents, known.exceptions, known.labels)
+    return data[start:].tobytes().decode()
 
 
 def hashes(keys: pl.Series) -> NDArray[np.uint64]:
