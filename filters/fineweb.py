@@ -21,6 +21,16 @@ class FineWeb(WordFilter):
         new_line_ratio: newlines divided by tokens, which are words and punctuation marks.
     """
 
+    source: ClassVar[str] = (
+        "Penedo et al. 2024, The FineWeb Datasets: Decanting the Web for the Finest Text Data at Scale, section 3.6"
+    )
+    units: ClassVar[Mapping[str, str]] = {
+        "line_punct": "share of lines",
+        "short_lines": "share of lines",
+        "char_duplicates": "share of characters",
+        "new_line_ratio": "per token",
+    }
+
     short_line_length: int = Field(30, ge=0)
     exclude_zero: bool = False
     """Leave `line_punct` null where no line at all ends so: in some languages the marks are not in use."""

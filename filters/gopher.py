@@ -1,13 +1,16 @@
 """The quality rules of Gopher: length, symbols, bullet points, stop words."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import polars as pl
 from pydantic import Field
 
 from filters.base import Range
 from filters.words import Batch, Numbers, WordFilter, ratio
+
+_Words = Annotated[tuple[Annotated[str, Field(pattern=r"\S")], ...], Field(min_length=1)]
+StopWords = _Words | Annotated[Mapping[str, _Words], Field(min_length=1)]
 
 ENGLISH_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
@@ -24,7 +27,23 @@ class Gopher(WordFilter):
         stop_words: how many of the stop words occur, capitals and small letters apart.
     """
 
-    stop_words: tuple[str, ...] = Field(ENGLISH_STOP_WORDS, min_length=1)
+    source: ClassVar[str] = (
+        "Rae et al. 2021, Scaling Language Models: Methods, Analysis and Insights from Training Gopher, appendix A.1.1"
+    )
+    units: ClassVar[Mapping[str, str]] = {
+        "words": "words",
+        "mean_word_length": "characters",
+        "hash_ratio": "per token",
+        "ellipsis_ratio": "per token",
+        "bullet_lines": "share of lines",
+        "ellipsis_lines": "share of lines",
+        "alpha_words": "share of tokens",
+        "stop_words": "different words",
+    }
+
+    stop_words: StopWords = ENGLISH_STOP_WORDS
+    """A list of words, or a list for each language; documents of other languages then have no such signal. A word of
+    several tokens, such as `don't` or a word of a script without spaces, stands where they do in a row."""
 
     defaults: ClassVar[Mapping[str, Range]] = {
         "words": (50, 100_000),
@@ -46,7 +65,7 @@ class Gopher(WordFilter):
             "bullet_lines": self.number(_bullet_lines),
             "ellipsis_lines": self.number(_ellipsis_lines),
             "alpha_words": self.number(_alpha_words),
-            "stop_words": self.count(lambda batch: batch.distinct(self.stop_words)),
+            "stop_words": self.listed(self.stop_words),
         }
 
 

@@ -27,6 +27,17 @@ class Repetition(WordFilter):
     A document of fewer than n tokens has no n-gram, and 0 for it.
     """
 
+    source: ClassVar[str] = (
+        "Rae et al. 2021, Scaling Language Models: Methods, Analysis and Insights from Training Gopher, "
+        "appendix A.1.1, table A1"
+    )
+    units: ClassVar[Mapping[str, str]] = {
+        "duplicate_paragraphs": "share of paragraphs",
+        "duplicate_paragraph_chars": "share of characters",
+        "duplicate_lines": "share of lines",
+        "duplicate_line_chars": "share of characters",
+        **dict.fromkeys(_NGRAMS, "share of characters"),
+    }
     defaults: ClassVar[Mapping[str, Range]] = {
         "duplicate_paragraphs": (None, 0.3),
         "duplicate_paragraph_chars": (None, 0.2),

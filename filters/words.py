@@ -7,11 +7,11 @@ is measured when it is first asked for, so a filter pays for what it uses.
 """
 
 import unicodedata
-from collections.abc import Callable, Mapping
-from functools import cache, cached_property, partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, cached_property, lru_cache, partial
 from importlib.util import find_spec
 from sys import getrefcount
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -20,8 +20,8 @@ from pydantic import AfterValidator
 
 from filters.base import Filter
 from filters.memory import Memory
+from filters.memory import Numbers as Numbers
 
-Numbers = NDArray[np.int64] | NDArray[np.float64]
 Compute = Callable[["Batch"], Numbers]
 
 
@@ -36,6 +36,9 @@ Segmenter = Annotated[Literal["characters", "icu"], AfterValidator(installed)]
 """How scripts written without spaces (Han, kana, Thai, Khmer, Lao, Myanmar) become words: each letter is one, or those
 of ICU's dictionaries are, at a tenth of the speed."""
 
+WordLists = tuple[tuple[str | None, tuple[str, ...]], ...]
+"""Lists of words with the language that each is for; None stands for all."""
+
 ABBREVIATIONS = (
     "Adm. Ak. Ala. Apr. Ariz. Ark. Aug. Bros. Calif. Co. Colo. Conn. Corp. Dec. Del. Dr. Feb. Fla. Ga. Gen. Gov. Ia. "
     "Id. Ill. Inc. Ind. Jan. Jr. Jul. Jun. Kan. Kans. Ky. La. Ltd. Mar. Mass. Md. Messrs. Mich. Minn. Miss. Mo. Mont. "
@@ -44,6 +47,13 @@ ABBREVIATIONS = (
     "a. b. c. d. e. f. g. h. i. j. k. l. m. n. o. p. q. r. s. t. u. v. w. x. y. z. ä. ö. ü."
 ).split()
 """English words whose full stop belongs to them, so that it is no token and ends no sentence."""
+
+TOGETHER = (
+    "'' 'S 's 'd 'll 're 'em 'bout 'nuff 'Cause 'cause 'Cos 'cos 'Coz 'coz 'Cuz 'cuz "
+    "’S ’s ’d ’ll ’re ’em ’bout ’nuff ’Cause ’cause ’Cos ’cos ’Coz ’coz ’Cuz ’cuz "
+    ":) :( :* :] :} :> ): ;) (: (; [: =) =( =] (= [= ]="
+).split()
+"""Words with their apostrophe, and pairs of marks, that spaCy does not part."""
 
 UNITS = (
     "km km² km³ m m² m³ dm dm² dm³ cm cm² cm³ mm mm² mm³ ha µm nm yd in ft kg g mg µg t lb oz kmh mph hPa Pa mbar mb "
@@ -150,11 +160,17 @@ class Batch:
         answer: NDArray[np.int64] = kernels.repeated_ngrams(self.hashes, self.lengths, self.bounds)
         return answer
 
-    def distinct(self, listed: tuple[str, ...]) -> NDArray[np.int64]:
-        """Number of different tokens of a list that each document has."""
+    def distinct(self, lists: WordLists, language: pl.Series | None = None) -> NDArray[np.int64]:
+        """Number of different words of a list that each document has; -1 where there is no list for its language."""
         from filters import kernels
 
-        answer: NDArray[np.int64] = kernels.distinct_listed(self.hashes, self.bounds, hashes(tuple(set(listed))))
+        names, *flat = _flat(lists, self.segmenter)
+        if language is None:
+            which = np.full(len(self.bounds) - 1, names.index(None), np.int64)
+        else:
+            places = {name: place for place, name in enumerate(names)}
+            which = np.array([places.get(name, -1) for name in language], np.int64)
+        answer: NDArray[np.int64] = kernels.distinct_listed(self.hashes, self.bounds, which, *flat)
         return answer
 
 
@@ -166,11 +182,20 @@ def hashes(tokens: tuple[str, ...] | list[str]) -> NDArray[np.uint64]:
     return answer
 
 
+@lru_cache(maxsize=8)
+def _flat(lists: WordLists, segmenter: Segmenter) -> tuple[list[str | None], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return the names of lists, and their words and the words' tokens as `kernels.distinct_listed` takes them."""
+    words = [word for _, listed in lists for word in dict.fromkeys(listed)]
+    edges = np.cumsum([0, *(len(dict.fromkeys(listed)) for _, listed in lists)])
+    batch = Batch(pl.Series(words, dtype=pl.String), segmenter)
+    return [name for name, _ in lists], edges, batch.bounds, batch.hashes.copy()
+
+
 @cache
 def _lists() -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     from filters.hashing import table
 
-    return table(hashes(ABBREVIATIONS)), table(hashes(UNITS))
+    return table(hashes([*ABBREVIATIONS, *TOGETHER])), table(hashes(UNITS))
 
 
 def word_starts(data: NDArray[np.uint8], offsets: NDArray[np.int64], segmenter: Segmenter) -> NDArray[np.uint8]:
@@ -230,7 +255,10 @@ def measure(text: pl.Series, segmenter: Segmenter = "characters") -> Batch:
 class WordFilter(Filter):
     """A filter whose signals are worked out of the words and lines of the text."""
 
+    version: ClassVar[int] = 2
+
     segmenter: Segmenter = "characters"
+    """What a word is in scripts without spaces: each letter, or what ICU's dictionaries say (extra `[icu]`)."""
 
     def identity(self) -> Mapping[str, str]:
         # Which characters are letters comes with Python.
@@ -244,11 +272,19 @@ class WordFilter(Filter):
         """Return a signal that is a whole number."""
         return self._signal(compute, pl.Int64)
 
-    def _signal(self, compute: Compute, dtype: type[pl.DataType]) -> pl.Expr:
-        def evaluate(text: pl.Series) -> pl.Series:
-            with _memory.lock:
-                values = np.ascontiguousarray(compute(measure(text, self.segmenter)))
-            column = pl.Series(text.name, values, dtype)
-            return column.set(text.is_null(), None) if text.null_count() else column
+    def listed(self, words: tuple[str, ...] | Mapping[str, tuple[str, ...]]) -> pl.Expr:
+        """Return a signal that is the number of different words of a list; null in a language that has none."""
+        if not isinstance(words, Mapping):
+            return self.count(lambda batch: batch.distinct(((None, words),)))
+        lists = tuple(words.items())
 
-        return pl.col("text").map_batches(evaluate, return_dtype=dtype)
+        def evaluate(columns: Sequence[pl.Series]) -> pl.Series:
+            text, language = columns
+            with _memory.lock:
+                counts = measure(text, self.segmenter).distinct(lists, language)
+            return pl.Series(text.name, counts, pl.Int64).set(pl.Series(counts < 0) | text.is_null(), None)
+
+        return pl.map_batches(["text", "language"], evaluate, return_dtype=pl.Int64)
+
+    def _signal(self, compute: Compute, dtype: type[pl.DataType]) -> pl.Expr:
+        return _memory.signal(partial(Batch, segmenter=self.segmenter), compute, dtype, self.segmenter)

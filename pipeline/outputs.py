@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.dedup.bands import write_signatures
-from pipeline.passage import FRAME, Meter, with_language
+from pipeline.passage import FRAME, Meter, with_score
 from pipeline.plan import Task
 from pipeline.schema import DROPPED, LEDGER, QUARANTINE, QUARANTINE_BYTES
 from pipeline.steps import Dedup, Steps
@@ -75,7 +75,7 @@ class Outputs:
 
 def ledger_rows(docs: pl.DataFrame, verdict: str, steps: Steps) -> pl.DataFrame:
     """Documents as rows of the ledger."""
-    return with_language(docs, steps).with_columns(
+    return with_score(docs, steps).with_columns(
         verdict=pl.lit(verdict),
         chars=pl.col("text").str.len_chars().fill_null(0).cast(pl.UInt64),
         bytes=pl.col("text").str.len_bytes().fill_null(0).cast(pl.UInt64),

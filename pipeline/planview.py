@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 
-from pipeline.accounting.tables import interval, number, table
+from pipeline.accounting.tables import intervals, number, table
 from pipeline.plan import Plan
 from pipeline.run import StageState
 from pipeline.steps import describe
@@ -50,8 +50,7 @@ def render(plan: Plan, states: Sequence[StageState]) -> RenderableType:
     for name, step in plan.config.steps.items():
         entry = describe(name, step)
         keep: Any = entry.get("keep", {})
-        ranges = ", ".join(f"{signal}={interval(ends)}" for signal, ends in keep.items())
-        steps.append((name, str(entry["kind"]), ", ".join(plan.config.only.get(name, ("all",))), ranges))
+        steps.append((name, str(entry["kind"]), ", ".join(plan.config.only.get(name, ("all",))), intervals(keep)))
     stages = []
     for state in states:
         if state.tasks is None:

@@ -34,6 +34,22 @@ def test_data() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
+def lid_model(request: pytest.FixtureRequest) -> Path:
+    """The language model: from the test data or the cache, else fetched; a test is skipped where it cannot be had."""
+    from filters import assets
+
+    if assets.cached(assets.LID176) is None:
+        given = Path(os.environ.get("GRISTMILL_TEST_DATA", "")) / "C-lid176-ftz"
+        if given.joinpath(assets.LID176).is_file():
+            os.environ["GRISTMILL_ASSETS"] = str(given)
+            request.addfinalizer(lambda: os.environ.pop("GRISTMILL_ASSETS"))
+    try:
+        return assets.path(assets.LID176)
+    except assets.AssetError as error:
+        pytest.skip(f"the language model cannot be had: {error}")
+
+
+@pytest.fixture(scope="session")
 def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the one Ray instance of the test run: this machine's two workers, loopback only, no dashboard.
 

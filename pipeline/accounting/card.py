@@ -16,7 +16,7 @@ from pipeline.accounting.escape import markdown
 from pipeline.accounting.folder import RunFolder, tokens
 from pipeline.accounting.funnel import Funnel
 from pipeline.accounting.stats import Stats, stats
-from pipeline.accounting.tables import interval, number, share
+from pipeline.accounting.tables import intervals, number, share
 
 _SIZES = {
     10**3: "n<1K",
@@ -171,7 +171,7 @@ def _steps(folder: RunFolder) -> str:
             step.name,
             step.use,
             step.kind,
-            ", ".join(f"{signal} {interval(ends)}" for signal, ends in step.keep.items()),
+            intervals(step.keep),
             "all" if step.sources is None else ", ".join(step.sources),
         )
         for step in folder.steps

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from filters.base import Range
 from pipeline.accounting.escape import line
+from pipeline.judge import Exceptions, breaks, by_column
 from pipeline.schema import LEDGER
 
 READ = -1
@@ -43,6 +44,13 @@ class RunStep:
     keep: Mapping[str, Range]
     sources: tuple[str, ...] | None
     """The only sources whose documents go through it; None is all."""
+    identifies_language: bool = False
+    drops: bool = False
+    """A transform that drops too: the signal `dropped` has its reasons, also for documents that were dropped before."""
+
+    def concerns(self) -> pl.Expr:
+        """Whether a row of the ledger is of a source whose documents go through it."""
+        return pl.lit(True) if self.sources is None else pl.col("source").is_in(self.sources)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -144,8 +152,45 @@ class RunFolder:
         return {name: schema[name] for name in found}
 
     def ranges(self) -> dict[str, Range]:
-        """The range of each signal column that has one, in the order in which they are tried."""
-        return {f"{step.name}.{signal}": ends for step in self.steps for signal, ends in step.keep.items()}
+        """The ranges, as `judge.ranges` gives them: by signal column, some with `@language` after it."""
+        return {f"{step.name}.{key}": ends for step in self.steps for key, ends in step.keep.items()}
+
+    def language(self, column: str) -> pl.Expr:
+        """The language of a row of the ledger when a signal was judged: what the last step before had found."""
+        place = self._places.get(self.owner(column) or "", len(self.steps) - 1)
+        found = pl.col("language")
+        for step in self.steps[: place + 1]:
+            if step.identifies_language:
+                found = pl.when(step.concerns()).then(f"{step.name}.label").otherwise(found)
+        return found
+
+    @cached_property
+    def languages(self) -> frozenset[str]:
+        """Every language that a range can be for: what sources say and steps found."""
+        labels = [f"{step.name}.label" for step in self.steps if step.identifies_language]
+        columns = ["language", *(label for label in labels if label in self.signals)]
+        found = [self.ledger().select(pl.col(column).unique()).collect(engine="streaming") for column in columns]
+        return frozenset(value for frame in found for value in frame.to_series() if value is not None)
+
+    def broken(self, column: str, bounds: Exceptions) -> pl.Expr:
+        """Whether a row of the ledger lies outside the range that holds for its language."""
+        if not any(bounds):
+            return breaks(column, bounds, pl.col("language"))
+        here = {name: ends for name, ends in bounds.items() if name is None or name in self.languages}
+        return breaks(column, here, self.language(column))
+
+    def range(self, column: str, row: Mapping[str, Any]) -> Range | None:
+        """The range that holds for a row of the ledger; None where there is none, or the row is not known."""
+        bounds = by_column(self.ranges()).get(column, {})
+        if not any(bounds):
+            return bounds.get(None)
+        if not row:
+            return None
+        language = row.get("language")
+        for step in self.steps[: self._places[self.owner(column) or ""] + 1]:
+            if step.identifies_language and (step.sources is None or row["source"] in step.sources):
+                language = row.get(f"{step.name}.label")
+        return bounds.get(language, bounds.get(None))
 
     def owner(self, column: str) -> str | None:
         """The step that measured a signal; names of steps may hold dots, so the longest that fits."""
@@ -194,4 +239,6 @@ def _step(entry: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]]) -
         group=int(entry.get("group", 0)),
         keep={str(signal): (low, high) for signal, (low, high) in entry.get("keep", {}).items()},
         sources=None if only is None else tuple(only),
+        identifies_language=bool(entry.get("identifies_language", False)),
+        drops=bool(entry.get("drops", False)),
     )

@@ -8,7 +8,7 @@ import polars as pl
 
 from filters.base import Range
 from pipeline.accounting.folder import RunFolder
-from pipeline.judge import outside
+from pipeline.judge import by_column
 
 BINS = 40
 
@@ -23,8 +23,9 @@ _LABELS = 12
 class Histogram:
     """Records by value of one signal. `edges` has one value more than there are bars.
 
-    `kept` and `other` are counts by bar, of records that were kept and of all others that were measured; `outside` are
-    those that break the range, `unmeasured` those without a value, `endless` those with NaN or infinity.
+    `kept` and `other` are counts by bar, of records that were kept and of all others that were measured. `range` is
+    that of documents whose language has none of its own; `outside` are those that break their range, `unmeasured`
+    those without a value, `endless` those with NaN or infinity.
     """
 
     signal: str
@@ -54,12 +55,14 @@ class Labels:
 def histograms(folder: RunFolder) -> Iterator[Histogram | Labels]:
     """One for each signal that any record has a value of, in the order of the steps."""
     ledger = folder.ledger()
-    ranges = folder.ranges()
+    ranges = by_column(folder.ranges())
     for column, kind in folder.signals.items():
         if kind == pl.String:
             found: Histogram | Labels | None = _labels(ledger, column)
         elif kind.is_numeric() or kind == pl.Boolean:
-            found = _numbers(ledger, column, ranges.get(column), whole=not kind.is_float())
+            bounds = ranges.get(column, {})
+            broken = folder.broken(column, bounds)
+            found = _numbers(ledger, column, bounds.get(None), broken, whole=not kind.is_float())
         else:
             found = None
         if found is not None:
@@ -70,7 +73,7 @@ def _scale(value: float, logarithmic: bool) -> float:
     return math.log1p(max(value, 0.0)) if logarithmic else value
 
 
-def _numbers(ledger: pl.LazyFrame, column: str, ends: Range | None, whole: bool) -> Histogram | None:
+def _numbers(ledger: pl.LazyFrame, column: str, ends: Range | None, broken: pl.Expr, whole: bool) -> Histogram | None:
     value = pl.col(column).cast(pl.Float64)
     finite = value.filter(value.is_finite())
     facts = ledger.select(
@@ -78,9 +81,9 @@ def _numbers(ledger: pl.LazyFrame, column: str, ends: Range | None, whole: bool)
         high=finite.max(),
         unmeasured=value.is_null().sum(),
         endless=(~value.is_finite()).sum(),
-        outside=outside(pl.col(column), ends).sum() if ends is not None else pl.lit(0),
+        outside=broken.sum(),
     ).collect(engine="streaming")
-    low, high, unmeasured, endless, broken = facts.row(0)
+    low, high, unmeasured, endless, num_outside = facts.row(0)
     if low is None:
         return None
     drawn = [end for end in ends or () if end is not None]  # the ends of the range are always in the picture
@@ -100,7 +103,7 @@ def _numbers(ledger: pl.LazyFrame, column: str, ends: Range | None, whole: bool)
     for bar, kept, number in grouped.iter_rows():
         counts[kept][bar] += number
     return Histogram(
-        column, edges, logarithmic, tuple(counts[True]), tuple(counts[False]), ends, broken, unmeasured, endless
+        column, edges, logarithmic, tuple(counts[True]), tuple(counts[False]), ends, num_outside, unmeasured, endless
     )
 
 

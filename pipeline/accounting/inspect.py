@@ -148,8 +148,7 @@ def _samples(
 def _read(folder: RunFolder, verdict: str, files: Sequence[Path], places: Sequence[_Place]) -> list[Sample]:
     rows = [_row(files[place.file], place.row) for place in places]
     facts = _facts(folder, rows)
-    ranges = folder.ranges()
-    return [_sample(folder, verdict, row, facts.get((row["source"], row["id"]), {}), ranges) for row in rows]
+    return [_sample(folder, verdict, row, facts.get((row["source"], row["id"]), {})) for row in rows]
 
 
 def _smallest(
@@ -239,9 +238,7 @@ def _facts(folder: RunFolder, rows: Sequence[Mapping[str, Any]]) -> dict[tuple[s
     return facts
 
 
-def _sample(
-    folder: RunFolder, verdict: str, row: Mapping[str, Any], facts: Mapping[str, Any], ranges: Mapping[str, Range]
-) -> Sample:
+def _sample(folder: RunFolder, verdict: str, row: Mapping[str, Any], facts: Mapping[str, Any]) -> Sample:
     reason = row.get("reason")
     text = row.get("text")
     if "payload" in row:
@@ -254,7 +251,7 @@ def _sample(
         url=row.get("url"),
         origin=row.get("origin") or facts.get("origin"),
         value=facts.get(reason) if reason in folder.signals else None,
-        range=ranges.get(reason) if reason is not None else None,
+        range=folder.range(reason, facts) if reason is not None else None,
         broken=tuple(facts.get("broken") or ()),
         signals={name: facts[name] for name in folder.signals if facts.get(name) is not None},
         survivor=facts.get("survivor"),
@@ -270,6 +267,8 @@ def explain(sample: Sample) -> str:
     if sample.range is not None:
         value = f"{sample.value:.6g}" if isinstance(sample.value, float) else sample.value
         words += f" = {value}, kept are {interval(sample.range)}"
+    elif isinstance(sample.value, str) and sample.value != sample.reason:
+        words += f": {sample.value}"
     if sample.survivor is not None:
         words += f", duplicate of {sample.survivor}"
     others = [name for name in sample.broken if name != sample.reason]

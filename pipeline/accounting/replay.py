@@ -15,7 +15,7 @@ import polars as pl
 
 from filters.base import Range
 from pipeline.accounting.folder import READ, RunFolder
-from pipeline.judge import outside
+from pipeline.judge import Exceptions, by_column
 
 _NEVER = 1 << 14
 """A place after all steps: where what reaches the shards is struck."""
@@ -44,6 +44,10 @@ class Replay:
     ranges: Mapping[str, Range]
     off: frozenset[str] = frozenset()
 
+    @property
+    def _columns(self) -> dict[str, Exceptions]:
+        return by_column(self.ranges)
+
     def fates(self) -> list[Fate]:
         """All rows of the ledger, counted by source, outcome, reason and whether they had been kept."""
         rows = self._struck()
@@ -71,11 +75,11 @@ class Replay:
         old = _choose(pl.col("reason"), reasons, _NEVER, pl.Int16())
         fixed = (pl.col("verdict") == "quarantined") | ~pl.col("reason").is_in(decided)
         tried = [
-            pl.when(outside(pl.col(column), ends)).then(pl.lit(number, dtype=pl.Int16))
-            for number, (column, ends) in enumerate(self.ranges.items())
+            pl.when(self.run.broken(column, bounds)).then(pl.lit(number, dtype=pl.Int16))
+            for number, (column, bounds) in enumerate(self._columns.items())
             if column in self.run.signals
         ]
-        places = {number: self._place(column) for number, column in enumerate(self.ranges)}
+        places = {number: self._place(column) for number, column in enumerate(self._columns)}
         return (
             self.run.ledger()
             .with_columns(
@@ -83,7 +87,9 @@ class Replay:
                 by=pl.coalesce([*tried, pl.lit(None, dtype=pl.Int16)]),
             )
             .with_columns(
-                fixed=pl.when((pl.col("old") < _NEVER) & fixed).then("old").otherwise(_NEVER),
+                fixed=pl.min_horizontal(
+                    pl.when((pl.col("old") < _NEVER) & fixed).then("old").otherwise(_NEVER), *self._drops().values()
+                ),
                 broken=_choose(pl.col("by"), places, _NEVER, pl.Int16()),
                 unmeasured=self._unmeasured(),
             )
@@ -113,7 +119,7 @@ class Replay:
         first = pl.col("first")
         loses = pl.lit(False) if barrier is None else (pl.col("old") == barrier) & (first > barrier) & ~heir
         names = dict(enumerate(step.name for step in self.run.steps))
-        columns = dict(enumerate(self.ranges))
+        columns = dict(enumerate(self._columns))
         outcome = (
             pl.when(loses | ((first == pl.col("fixed")) & (first < _NEVER)))
             .then("verdict")
@@ -125,7 +131,11 @@ class Replay:
         )
         why = (
             pl.when(loses | ((first == pl.col("fixed")) & (first < _NEVER)))
-            .then("reason")
+            .then(
+                pl.coalesce(
+                    [*(pl.when(first == place).then(column) for column, place in self._drops().items()), "reason"]
+                )
+            )
             .when(first == _NEVER)
             .then(pl.lit(""))
             .when(first == pl.col("broken"))
@@ -133,6 +143,15 @@ class Replay:
             .otherwise(_choose(first, names, None, pl.String()))
         )
         return outcome, why
+
+    def _drops(self) -> dict[str, pl.Expr]:
+        """By its column of reasons, the place of each transform that drops, for the rows that it drops."""
+        places = {f"{step.name}.dropped": place for place, step in enumerate(self.run.steps) if step.drops}
+        return {
+            column: pl.when(pl.col(column).is_not_null()).then(pl.lit(place, dtype=pl.Int16))
+            for column, place in places.items()
+            if column in self.run.signals
+        }
 
     def _barrier(self) -> int | None:
         """The place of the deduplication step, if the run has one that is not left out."""
@@ -168,7 +187,7 @@ class Replay:
         signal (`measure: all`). Filters without a range end nothing. A transform matters only to a row that has no
         text yet; others it may change but hardly lose.
         """
-        groups, ranged = self._groups(), {self.run.owner(column) for column in self.ranges}
+        groups, ranged = self._groups(), {self.run.owner(column) for column in self._columns}
         barrier = [place for place, step in enumerate(self.run.steps) if step.kind == "dedup"][:1]
         old = _choose(pl.col("old"), {READ: -1, **dict(enumerate(groups))}, len(groups), pl.Int16())
         found: list[pl.Expr] = []
@@ -184,12 +203,10 @@ class Replay:
                 everything = self.run.setting("measure") == "all" and not (barrier and places[0] > barrier[0])
                 # not even `measure: all` measures what has no text: a page that was dropped first, then not extracted
                 seen |= pl.any_horizontal(*signals, pl.lit(everything) & (pl.col("chars") > 0))
-                seen |= pl.lit(kind == "transform") & (pl.col("chars") > 0)
+                seen |= pl.lit(kind == "transform" and not self.run.steps[places[0]].drops) & (pl.col("chars") > 0)
                 needed = [place for place in places if kind == "transform" or self.run.steps[place].name in ranged]
             for place in needed:
-                only = self.run.steps[place].sources
-                concerned = pl.lit(True) if only is None else pl.col("source").is_in(only)
-                found.append(pl.when(~seen & concerned).then(pl.lit(place, dtype=pl.Int16)))
+                found.append(pl.when(~seen & self.run.steps[place].concerns()).then(pl.lit(place, dtype=pl.Int16)))
         return pl.coalesce([*found, pl.lit(_NEVER, dtype=pl.Int16)])
 
 

@@ -1,5 +1,6 @@
 """Tables for the terminal: funnels, and a column of numbers beside another. Every text in them is shown, not obeyed."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -7,7 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from filters.base import Range
+from filters.base import LANGUAGE, OFF, Range
 from pipeline.accounting.escape import cell, line
 
 
@@ -42,10 +43,21 @@ def signed(value: int) -> str:
 
 def interval(ends: Range | None) -> str:
     """A range as it is typed: `50:1000`, `50:`, or `off`."""
-    if ends is None:
+    if ends is None or ends == OFF:
         return "off"
     low, high = ("" if end is None else f"{end:.12g}" for end in ends)
     return f"{low}:{high}"
+
+
+def intervals(keep: Mapping[str, Range]) -> str:
+    """The ranges of a step in a line; those for single languages are only counted."""
+    shown = []
+    for key, ends in keep.items():
+        if LANGUAGE not in key:
+            shown.append(f"{key} {interval(ends)}")
+    for signal, number in Counter(key.partition(LANGUAGE)[0] for key in keep if LANGUAGE in key).items():
+        shown.append(f"{signal} of {number} language{'s' if number > 1 else ''}")
+    return ", ".join(shown)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], words: Sequence[str] = ()) -> Table:

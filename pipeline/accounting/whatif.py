@@ -12,7 +12,7 @@ import polars as pl
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from filters.base import Range
+from filters.base import LANGUAGE, OFF, Range
 from pipeline.accounting.escape import line
 from pipeline.accounting.folder import RunFolder, RunFolderError, nearest, tokens
 from pipeline.accounting.replay import UNMEASURED, Fate, Replay
@@ -111,8 +111,10 @@ class WhatIf:
 def whatif(run: Path, changes: Sequence[str]) -> WhatIf:
     """Work the verdicts of a run out again under changes such as `gopher.words=200:`, `=:1000`, `=50:1000` or `=off`.
 
-    `minhash=off` leaves a deduplication step out and `gopher=off` all ranges of a filter. Raises RunFolderError with
-    every change that cannot be made, or where the ledger does not follow from the run's own ranges.
+    `gopher.words=200:` is for all documents, also those of a language that had a range of its own, and
+    `gopher.words@de=200:` for those of one language. `minhash=off` leaves a deduplication step out and `gopher=off` all
+    ranges of a filter. Raises RunFolderError with every change that cannot be made, or where the ledger does not follow
+    from the run's own ranges.
     """
     folder = RunFolder(run)
     ledger = ledger_tallies(folder)
@@ -174,14 +176,18 @@ def _changed(folder: RunFolder, changes: Sequence[str]) -> tuple[dict[str, Range
             if target in {step.name for step in folder.steps}:
                 off.add(target)
             else:
-                new[target] = ends
+                new[target] = OFF if ends is None and LANGUAGE in target else ends
             made.append(Change(target, old.get(target), ends))
     if problems:
         raise RunFolderError("\n".join(problems))
-    merged = {**old, **new}
-    order = [*folder.signals, *(column for column in merged if column not in folder.signals)]
-    order.sort(key=lambda column: _place(folder, column))
-    return {c: ends for c in order if (ends := merged.get(c)) is not None}, frozenset(off), tuple(made)
+    merged = {**{key: ends for key, ends in old.items() if key.partition(LANGUAGE)[0] not in new}, **new}
+    columns = list(folder.signals)
+    order = sorted(merged, key=lambda key: (_place(folder, key), _index(columns, key.partition(LANGUAGE)[0])))
+    return {key: ends for key in order if (ends := merged[key]) is not None}, frozenset(off), tuple(made)
+
+
+def _index(columns: Sequence[str], column: str) -> int:
+    return columns.index(column) if column in columns else len(columns)
 
 
 def _place(folder: RunFolder, column: str) -> int:
@@ -200,14 +206,19 @@ def _targets(folder: RunFolder, name: str, ends: Range | None) -> list[str]:
         if step.kind == "dedup":
             return [name]
         if step.kind == "filter":
-            if mine := [column for column in ranges if folder.owner(column) == name]:
-                return mine
+            if mine := [key for key in ranges if folder.owner(key) == name]:
+                return list(dict.fromkeys(key.partition(LANGUAGE)[0] for key in mine))
             raise RunFolderError(f"'{line(name)}' has no ranges that could be off")
         raise RunFolderError(f"'{line(name)}' changes text and drops nothing")
     measured = [column for column, kind in folder.signals.items() if kind.is_numeric() or kind == pl.Boolean]
-    known = [c for c in dict.fromkeys((*measured, *ranges)) if (s := folder.owner(c)) and steps[s].kind == "filter"]
-    if name in known:
+    ranged = (key.partition(LANGUAGE)[0] for key in ranges)
+    known = [c for c in dict.fromkeys((*measured, *ranged)) if (s := folder.owner(c)) and steps[s].kind == "filter"]
+    column, at, language = name.partition(LANGUAGE)
+    if at and not language:
+        raise RunFolderError(f"name a language after '{LANGUAGE}', such as {line(column)}{LANGUAGE}de")
+    if column in known:
         return [name]
+    name = column
     owner = folder.owner(name)
     if owner is not None and steps[owner].kind != "filter":
         raise RunFolderError(f"'{line(owner)}' is no filter: it has no ranges{nearest(name, known)}")

@@ -1,14 +1,12 @@
 """What the tests of filters share."""
 
-import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from filters import Filter, assets
+from filters import Filter
 
 
 @pytest.fixture(scope="session")
@@ -33,17 +31,3 @@ def broken() -> Callable[[Filter, Mapping[str, Any]], str | None]:
         return None
 
     return first
-
-
-@pytest.fixture(scope="session")
-def lid_model(request: pytest.FixtureRequest) -> Path:
-    """The language model: from the test data or the cache, else fetched; a test is skipped where it cannot be had."""
-    if assets.cached(assets.LID176) is None:
-        given = Path(os.environ.get("GRISTMILL_TEST_DATA", "")) / "C-lid176-ftz"
-        if given.joinpath(assets.LID176).is_file():
-            os.environ["GRISTMILL_ASSETS"] = str(given)
-            request.addfinalizer(lambda: os.environ.pop("GRISTMILL_ASSETS"))
-    try:
-        return assets.path(assets.LID176)
-    except assets.AssetError as error:
-        pytest.skip(f"the language model cannot be had: {error}")

@@ -27,7 +27,7 @@ values = st.none() | st.integers(-4, 4).map(float) | st.just(math.nan)
 
 def broken(value: float | None, bounds: Range) -> bool:
     low, high = bounds
-    if value is None:
+    if value is None or bounds == (None, None):
         return False
     return math.isnan(value) or (low is not None and value < low) or (high is not None and value > high)
 
@@ -52,3 +52,22 @@ def test_integers_and_flags_are_judged_like_numbers() -> None:
     docs = pl.DataFrame({"z_a": [49, 50, 51], "z_b": [True, False, None]}, schema={"z_a": pl.UInt32, "z_b": pl.Boolean})
     judged = judge(docs, {"z": Columns(prefix="z", keep={"a": (50, None), "b": (None, 0)})})
     assert judged["broken"].to_list() == [["z.a", "z.b"], [], []]
+
+
+@given(
+    keep=st.fixed_dictionaries({}, optional={key: ranges for key in ("a", "a@de", "a@fr", "b", "b@de")}),
+    rows=st.lists(st.tuples(values, values, st.sampled_from(["de", "fr", "en", None])), min_size=1, max_size=20),
+)
+def test_a_language_can_have_its_own_range(
+    keep: dict[str, Range], rows: list[tuple[float | None, float | None, str | None]]
+) -> None:
+    schema = {"x_a": pl.Float64, "x_b": pl.Float64, "language": pl.String}
+    docs = pl.DataFrame(rows, schema=schema, orient="row")
+    judged = judge(docs, {"x": Columns(prefix="x", keep=keep)})
+    for (a, b, language), found in zip(rows, judged["broken"], strict=True):
+        expected = [
+            f"x.{signal}"
+            for signal, value in (("a", a), ("b", b))
+            if broken(value, keep.get(f"{signal}@{language}", keep.get(signal, (None, None))))
+        ]
+        assert found.to_list() == expected

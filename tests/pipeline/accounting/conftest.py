@@ -32,7 +32,10 @@ RANGES: Ranges = {
     "gopher.mean_word": (3, 10),
     "lines.short": (None, 0.67),
     "language.score": (0.65, None),
+    "language.score@de": (0.2, None),
     "late.value": (0.1, None),
+    "late.value@de": (0.05, 0.9),
+    "late.value@fr": (0.5, None),
 }
 SIGNALS = {
     "url.blocked": pa.bool_(),
@@ -88,6 +91,13 @@ def outside(value: Any, ends: tuple[float | None, float | None]) -> bool:
     low, high = ends
     number = float(value)
     return math.isnan(number) or (low is not None and number < low) or (high is not None and number > high)
+
+
+def applies(ranges: Ranges, column: str, label: str | None) -> tuple[float | None, float | None] | None:
+    """The range that holds for a document; from the step `language` on, its label has a say."""
+    if column.split(".")[0] in ("language", "late") and f"{column}@{label}" in ranges:
+        return ranges[f"{column}@{label}"]
+    return ranges.get(column)
 
 
 def documents(seed: int, count: int, sources: tuple[str, ...]) -> list[Doc]:
@@ -155,7 +165,8 @@ def _walk(doc: Doc, steps: list[tuple[str, str, bool]], ranges: Ranges, measure:
     def judge() -> None:
         nonlocal group
         for column in SIGNALS:
-            if column.split(".")[0] in group and column in ranges and outside(doc.values[column], ranges[column]):
+            ends = applies(ranges, column, doc.values["language.label"])
+            if column.split(".")[0] in group and ends is not None and outside(doc.values[column], ends):
                 doc.broken.append(column)
                 if not doc.verdict:
                     doc.verdict, doc.reason = "dropped", column
@@ -194,6 +205,7 @@ def write(
             "kind": kind,
             "use": name,
             "gate": gate,
+            "identifies_language": name == "language",
             "keep": {c.split(".")[1]: list(ends) for c, ends in ranges.items() if c.split(".")[0] == name},
         }
         for name, kind, gate in steps
@@ -277,6 +289,7 @@ def simulation() -> SimpleNamespace:
         curate=curate,
         write=write,
         outside=outside,
+        applies=applies,
         RANGES=RANGES,
         STEPS=STEPS,
         SIGNALS=SIGNALS,

@@ -29,7 +29,7 @@ def test_samples_are_what_the_run_decided(make_run: MakeRun, simulation: Any) ->
         assert sample.origin == f"file#{doc.ordinal}" and str(doc.ordinal) in sample.url
         assert list(sample.broken) == doc.broken
         if doc.reason in simulation.RANGES:
-            assert sample.range == tuple(simulation.RANGES[doc.reason])
+            assert sample.range == simulation.applies(simulation.RANGES, doc.reason, doc.values["language.label"])
             assert repr(sample.value) == repr(doc.values[doc.reason])  # NaN is equal to itself here
         survivor = f"doc-{doc.cluster:06d}" if doc.reason == "dedup.minhash" else None
         assert sample.survivor == survivor

@@ -86,7 +86,13 @@ def test_histograms_count_every_value_in_its_bar(make_run: MakeRun, simulation: 
         assert sum(histogram.kept) + sum(histogram.other) == len(finite)
         if column in simulation.RANGES:
             ends = simulation.RANGES[column]
-            assert histogram.outside == sum(simulation.outside(value, ends) for value, _ in values)
+            broken = [
+                simulation.outside(
+                    doc.values[column], simulation.applies(simulation.RANGES, column, doc.values["language.label"])
+                )
+                for doc in measured
+            ]
+            assert histogram.outside == sum(broken)
             assert all(0 <= histogram.position(end) <= 1 for end in ends if end is not None)
 
 
