@@ -1,16 +1,50 @@
-"""Every step that a config can use, described from its own class: what it is, its signals, ranges and settings."""
+"""Every step that a config can use, described from its own class: what it is, its signals, ranges, settings and source.
 
+Nothing is written down twice: signals come from `units`, ranges from `defaults`, what a setting does from the text
+below it in the class, which Python does not keep and is therefore read from the source.
+"""
+
+import ast
 import inspect
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_jsonable_python
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
-from filters.base import Filter, Transform
+from filters.base import LANGUAGE, OFF, Filter, Range, Step
 from pipeline.accounting.tables import interval, table
 from pipeline.configfile import ConfigError, nearest
-from pipeline.steps import STEPS
+from pipeline.entries import registry
+from pipeline.steps import COMMON, Dedup
+
+_LONGEST_DEFAULT = 60
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What a step measures, or says of what it did."""
+
+    unit: str
+    keep: Range | None
+    """The range that it must stay in by default; None if it is only measured."""
+    languages: Mapping[str, Range]
+    """The default ranges for documents of single languages."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A key under the name of a step in a config."""
+
+    default: Any
+    required: bool
+    text: str
 
 
 @dataclass(frozen=True)
@@ -20,32 +54,93 @@ class Entry:
     name: str
     kind: str
     text: str
-    signals: dict[str, str]
-    """Signal -> default range in short; empty where nothing is judged by default."""
-    settings: dict[str, Any]
-    """Setting -> default."""
+    source: str
+    gate: bool
+    signals: Mapping[str, Signal]
+    settings: Mapping[str, Setting]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
-        return vars(self)
+        return asdict(self)
 
 
-def catalogue(name: str | None = None) -> list[Entry]:
-    """All steps, or the one that is asked for; raises ConfigError for a name that does not exist."""
-    if name is not None and name not in STEPS:
-        raise ConfigError([f"no step '{name}'; {nearest(name, list(STEPS))}"])
-    entries = []
-    for word, kind in STEPS.items():
-        if name is not None and word != name:
+def catalogue(name: str | None = None, plugins: Sequence[str] = ()) -> list[Entry]:
+    """All steps, or the one that is asked for; raises ConfigError for a name or a plugin that does not exist.
+
+    Args:
+        plugins: files, relative to the working folder, and modules with steps of the user's own.
+    """
+    known, wrong = registry(plugins, Path())
+    if wrong:
+        raise ConfigError([message for _, message in wrong])
+    if name is not None and name not in known.steps:
+        raise ConfigError([f"no step '{name}'; {nearest(name, list(known.steps))}"])
+    return [_entry(word, kind) for word, kind in known.steps.items() if name in (None, word)]
+
+
+def _entry(word: str, kind: type[Step]) -> Entry:
+    texts = _texts(kind)
+    required = [key for key, field in kind.model_fields.items() if field.is_required()]
+    step = None if required else kind()
+    values = step.model_dump(mode="json") if step else _defaults(kind)
+    return Entry(
+        name=word,
+        kind="filter" if issubclass(kind, Filter) else "deduplication" if issubclass(kind, Dedup) else "transform",
+        text=inspect.cleandoc(kind.__doc__ or ""),
+        source=kind.source,
+        gate=bool(values.get("gate", False)),
+        signals=_signals(kind, step),
+        settings={
+            key: Setting(values.get(key), key in required, texts.get(key, ""))
+            for key in kind.model_fields
+            if key not in Filter.model_fields
+        },
+    )
+
+
+def _defaults(kind: type[Step]) -> dict[str, Any]:
+    """The defaults of a class of which nothing can be made without settings."""
+    fields = {key: field for key, field in kind.model_fields.items() if not field.is_required()}
+    return {key: to_jsonable_python(field.get_default(call_default_factory=True)) for key, field in fields.items()}
+
+
+def _signals(kind: type[Step], step: Step | None) -> dict[str, Signal]:
+    """The signals of a step, or of a class of which nothing can be made without settings."""
+    ranges = step.keep if isinstance(step, Filter) else kind.default_ranges({}) if issubclass(kind, Filter) else {}
+    names = list(kind.units)
+    if not names:  # a plugin need not say in which units it measures
+        names = list(step.signals()) if isinstance(step, Filter) else [key.partition(LANGUAGE)[0] for key in ranges]
+    kept: dict[str, Range] = {}
+    languages: dict[str, dict[str, Range]] = {name: {} for name in names}
+    for key, ends in ranges.items():
+        signal, _, language = key.partition(LANGUAGE)
+        if language:
+            languages[signal][language] = ends
+        elif ends != OFF:
+            kept[signal] = ends
+    return {name: Signal(kind.units.get(name, ""), kept.get(name), languages[name]) for name in languages}
+
+
+def _texts(kind: type[Step]) -> dict[str, str]:
+    """What stands below each setting in the class, or in the classes that it is derived from."""
+    found: dict[str, str] = {}
+    for owner in reversed(kind.__mro__):
+        if not issubclass(owner, Step):
             continue
-        step = kind()
-        settings = {key: value for key, value in step.model_dump(mode="json").items() if key not in ("keep", "gate")}
-        signals: dict[str, str] = {}
-        if isinstance(step, Filter):
-            signals = {signal: interval(step.keep[signal]) if signal in step.keep else "" for signal in step.signals()}
-        role = "filter" if isinstance(step, Filter) else "transform" if isinstance(step, Transform) else "deduplication"
-        entries.append(Entry(word, role, inspect.cleandoc(kind.__doc__ or ""), signals, settings))
-    return entries
+        try:
+            body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
+        except OSError:  # a class made without a source file
+            continue
+        assert isinstance(body, ast.ClassDef)
+        for field, text in pairwise(body.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                if (
+                    isinstance(text, ast.Expr)
+                    and isinstance(text.value, ast.Constant)
+                    and isinstance(text.value.value, str)
+                ):
+                    found[field.target.id] = " ".join(text.value.value.split())
+    return found
 
 
 def render(entries: list[Entry], detail: bool) -> RenderableType:
@@ -53,16 +148,52 @@ def render(entries: list[Entry], detail: bool) -> RenderableType:
     if not detail:
         rows = [(entry.name, entry.kind, _sentence(entry.text)) for entry in entries]
         return table("steps", ("step", "kind", "what it is"), rows, words=("kind", "what it is"))
-    parts: list[RenderableType] = []
-    for entry in entries:
-        parts.append(Text(f"{entry.name} ({entry.kind})\n\n{entry.text}\n"))
-        if entry.signals:
-            signals = [(f"{entry.name}.{signal}", ends or "measured only") for signal, ends in entry.signals.items()]
-            parts.append(table("signals", ("signal", "keep"), signals))
-        if entry.settings:
-            settings = [(key, str(value)) for key, value in entry.settings.items()]
-            parts.append(table("settings", ("setting", "default"), settings, words=("default",)))
-    return Group(*parts)
+    return Group(*(part for entry in entries for part in _detail(entry)))
+
+
+def _detail(entry: Entry) -> Iterator[RenderableType]:
+    yield Text(f"{entry.name} ({entry.kind}{', judged at once' if entry.gate else ''})\n")
+    yield from _flow(entry.text)
+    if entry.source:
+        yield Padding(Text(f"Source: {entry.source}"), (1, 0, 0, 0))
+    if entry.signals:
+        columns, rows = ["signal", "unit", "keep"], []
+        for name, signal in entry.signals.items():
+            rows.append(
+                [f"{entry.name}.{name}", signal.unit, interval(signal.keep) if signal.keep else "measured only"]
+            )
+        if any(signal.languages for signal in entry.signals.values()):
+            columns.append("languages apart")
+            for row, signal in zip(rows, entry.signals.values(), strict=True):
+                row.append(str(len(signal.languages) or ""))
+        yield Padding(table("signals", columns, rows, words=("unit", "keep")), (1, 0, 0, 0))
+    if entry.settings:
+        settings = [(key, _default(setting), setting.text) for key, setting in entry.settings.items()]
+        shown = table("settings", ("setting", "default", "what it does"), settings, words=("default", "what it does"))
+        yield Padding(shown, (1, 0, 0, 0))
+    common = (*COMMON, *Filter.model_fields) if entry.kind == "filter" else COMMON
+    yield Text(f"Every {'filter' if entry.kind == 'filter' else 'step'} has also: {', '.join(common)}.")
+
+
+def _default(setting: Setting) -> str:
+    if setting.required:
+        return "required"
+    written = "none" if setting.default in (None, [], {}, "") else str(setting.default)
+    if len(written) <= _LONGEST_DEFAULT or not isinstance(setting.default, (list, dict)):
+        return written
+    return f"{len(setting.default)} entries"
+
+
+def _flow(text: str) -> Iterator[RenderableType]:
+    """A docstring as paragraphs that take the width there is; an indented line begins one, a deeper one goes on."""
+    parts: list[tuple[int, str]] = []
+    for line in text.splitlines():
+        indent = len(line) - len(line.lstrip())
+        if parts and parts[-1][1] and line.strip() and (indent > 4 or indent == parts[-1][0] == 0):
+            parts[-1] = parts[-1][0], f"{parts[-1][1]} {line.strip()}"
+        else:
+            parts.append((indent, line.strip()))
+    return (Padding(Text(words), (0, 0, 0, indent)) for indent, words in parts)
 
 
 def _sentence(text: str) -> str:

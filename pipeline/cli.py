@@ -256,6 +256,10 @@ def report(
 @app.command()
 def filters(
     name: Annotated[str | None, typer.Argument(help="One step, with its signals, ranges and settings.")] = None,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE|MODULE", help="Steps of your own, as under `plugins:` of a config."),
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
     """Every step that a config can use; with a name, its signals, ranges and sources.
@@ -264,7 +268,7 @@ def filters(
     """
     from pipeline.catalogue import catalogue, render
 
-    found = catalogue(name)
+    found = catalogue(name, plugin or ())
     out([entry.to_dict() for entry in found] if json_ else render(found, detail=name is not None))
 
 

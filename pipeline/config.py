@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -12,6 +13,7 @@ from pipeline.configfile import ConfigFile, Problem, nearest
 
 if TYPE_CHECKING:
     from filters.base import Step
+    from pipeline.plugins import Plugin
     from pipeline.readers.base import Reader
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -51,6 +53,7 @@ class _Raw(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     out: str | None = None
+    plugins: tuple[str, ...] = ()
     sources: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     languages: tuple[str, ...] | None = None
     segmenter: Annotated[Literal["characters", "icu"], AfterValidator(_installed)] | None = None
@@ -75,7 +78,7 @@ class Source:
 
 @dataclass(frozen=True)
 class CurateConfig:
-    """A curation run. Everything here can change the output, except `out`."""
+    """A curation run. Everything here can change the output, except `out` and what stops a run: `guard`, `max_drop`."""
 
     file: ConfigFile
     out: str | None
@@ -83,6 +86,10 @@ class CurateConfig:
     steps: Mapping[str, "Step"]
     only: Mapping[str, tuple[str, ...]]
     """Steps that concern some sources alone, with those sources."""
+    max_drop: Mapping[str, Mapping[str, float]]
+    """By step and source: the share of the documents into it that may be lost in it."""
+    plugins: tuple["Plugin", ...]
+    """Those that the file names, and installed ones that the steps need."""
     languages: tuple[str, ...] | None
     segmenter: Literal["characters", "icu"] | None
     """What a word is in scripts without spaces, for every step of words that does not say it itself."""
@@ -99,6 +106,7 @@ class CurateConfig:
         from pipeline.steps import describe
 
         return {
+            "plugins": [plugin.record() for plugin in self.plugins],
             "sources": {
                 name: {
                     "paths": list(source.paths),
@@ -113,6 +121,7 @@ class CurateConfig:
                 name: {
                     "use": (entry := describe(name, step))["use"],
                     **({"sources": list(self.only[name])} if name in self.only else {}),
+                    **({"max_drop": dict(self.max_drop[name])} if name in self.max_drop else {}),
                     **_settings(entry),
                 }
                 for name, step in self.steps.items()
@@ -134,22 +143,33 @@ def _settings(entry: dict[str, Any]) -> dict[str, Any]:
 
 def load(file: ConfigFile) -> CurateConfig:
     """Validate a curation config; raises ConfigError with all problems of all sources and steps."""
+    from pipeline.entries import Entries, registry
+
     raw, problems = file.parse(_Raw, file.values)
-    if raw is None:
-        # What pydantic could not take as a whole is still looked at in parts, so that all errors show at once.
-        sources, steps = file.values.get("sources"), file.values.get("steps")
-        whole = {place for problem in problems if (place := problem.place)}
-        if isinstance(sources, dict) and not any(place[:1] == ("sources",) for place in whole):
-            problems += _sources(file, sources)[1]
-        if isinstance(steps, dict) and not any(place[:1] == ("steps",) for place in whole):
-            problems += _steps(file, steps, list(sources) if isinstance(sources, dict) else [], None, None)[2]
+    # What pydantic could not take as a whole is still looked at in parts, so that all errors show at once.
+    whole = {problem.place[0] for problem in problems if problem.place}
+    values = {key: value for key, value in file.values.items() if key not in whole} if raw is None else vars(raw)
+    sources, steps = values.get("sources"), values.get("steps")
+    readers, wrong = _sources(file, sources) if isinstance(sources, dict) else ({}, [])
+    problems += wrong
+    named = values.get("plugins") or ()
+    known, broken = registry(named, Path(file.name).parent)
+    problems += [Problem(() if place is None else ("plugins", place), words) for place, words in broken]
+    entries = Entries(file, known, list(sources or ()), partly=bool(broken) or "plugins" in whole)
+    if isinstance(steps, dict):
+        problems += entries.read(steps, raw.languages if raw else None, raw.segmenter if raw else None)
+    if raw is None or problems:
         raise file.error(problems)
-    sources, source_problems = _sources(file, raw.sources)
-    steps, only, step_problems = _steps(file, raw.steps, list(raw.sources), raw.languages, raw.segmenter)
-    if problems := source_problems + step_problems:
-        raise file.error(problems)
-    settings = {key: getattr(raw, key) for key in _Raw.model_fields if key not in ("sources", "steps")}
-    return CurateConfig(file=file, sources=sources, steps=steps, only=only, **settings)
+    settings = {key: getattr(raw, key) for key in _Raw.model_fields if key not in ("sources", "steps", "plugins")}
+    return CurateConfig(
+        file=file,
+        sources=readers,
+        steps=entries.steps,
+        only=entries.only,
+        max_drop=entries.max_drop,
+        plugins=entries.plugins(named),
+        **settings,
+    )
 
 
 def _sources(file: ConfigFile, raw: Mapping[str, Any]) -> tuple[dict[str, Source], list[Problem]]:
@@ -196,60 +216,3 @@ def _sources(file: ConfigFile, raw: Mapping[str, Any]) -> tuple[dict[str, Source
         if reader is not None:
             sources[name] = Source(tuple(paths), license_name, reader)
     return sources, problems
-
-
-def _steps(
-    file: ConfigFile,
-    raw: Mapping[str, Any],
-    sources: list[str],
-    languages: tuple[str, ...] | None,
-    segmenter: str | None,
-) -> tuple[dict[str, "Step"], dict[str, tuple[str, ...]], list[Problem]]:
-    from pipeline.steps import STEPS, Stages
-
-    steps: dict[str, Step] = {}
-    only: dict[str, tuple[str, ...]] = {}
-    problems: list[Problem] = []
-    for name, entry in raw.items():
-        at = ("steps", name)
-        if entry is not None and not isinstance(entry, dict):
-            problems.append(Problem(at, f"step '{name}': settings are a mapping, found {entry!r}"))
-            continue
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-            problems.append(Problem(at, f"'{name}': a step's name becomes a column: letters, digits and '_'"))
-        settings = dict(entry or {})
-        use = settings.pop("use", name)
-        if use not in STEPS:
-            where = (*at, "use") if entry and "use" in entry else at
-            problems.append(Problem(where, f"unknown step '{use}'; {nearest(str(use), list(STEPS))}"))
-            continue
-        if use == "language" and languages is not None:
-            settings.setdefault("languages", languages)
-        if "segmenter" in STEPS[use].model_fields and segmenter is not None:
-            settings.setdefault("segmenter", segmenter)
-        if "sources" in settings:
-            wanted = settings.pop("sources")
-            wanted = wanted if isinstance(wanted, list) else [wanted]
-            for i, source in enumerate(wanted):
-                if source not in sources:
-                    hint = nearest(str(source), sources)
-                    problems.append(Problem((*at, "sources", i), f"step '{name}': no source '{source}'; {hint}"))
-            only[name] = tuple(str(source) for source in wanted)
-            if use in ("minhash", "exact"):
-                problems.append(Problem((*at, "sources"), "deduplication is across all sources"))
-        step, wrong = file.parse(STEPS[use], settings, at)
-        problems += wrong
-        if step is not None:
-            steps[name] = step
-    if not problems:
-        try:
-            Stages.of(steps)
-        except ValueError as error:
-            problems.append(Problem(("steps",), f"steps: {error}"))
-        if languages is not None and not any("languages" in type(step).model_fields for step in steps.values()):
-            problems.append(
-                Problem(("languages",), "languages: no step identifies languages; add 'language: {}' to steps")
-            )
-        if segmenter is not None and not any("segmenter" in type(step).model_fields for step in steps.values()):
-            problems.append(Problem(("segmenter",), "segmenter: no step counts words"))
-    return steps, only, problems

@@ -107,10 +107,16 @@ class ConfigFile:
             [f"{where}: {message}" for where, message in sorted(lines, key=lambda line: _order(line[0]))]
         )
 
-    def parse(self, model: type[Model], values: Any, place: Place = ()) -> tuple[Model | None, list[Problem]]:
-        """Validate `values` (found at `place`) as `model`: the model, or every problem that it has."""
+    def parse(
+        self, model: type[Model], values: Any, place: Place = (), context: Any = None
+    ) -> tuple[Model | None, list[Problem]]:
+        """Validate `values` (found at `place`) as `model`: the model, or every problem that it has.
+
+        Args:
+            context: what the model's validators may look at.
+        """
         try:
-            return model.model_validate(values), []
+            return model.model_validate(values, context=context), []
         except ValidationError as error:
             return None, [_problem(model, place, detail) for detail in error.errors()]
 

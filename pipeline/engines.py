@@ -12,7 +12,7 @@ import sys
 import tempfile
 import traceback
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -46,8 +46,8 @@ class Engine(Protocol):
 
     workers: int
 
-    def run(self, run: str, tasks: Sequence[Task]) -> Iterator[Outcome]:
-        """Do tasks; yields one outcome each, in the order in which they end."""
+    def run(self, run: str, tasks: Sequence[Task]) -> Generator[Outcome]:
+        """Do tasks; yields one outcome each, in the order in which they end. Closed early, it begins no more."""
 
     def close(self) -> None:
         """Let go of the workers."""
@@ -96,7 +96,7 @@ class LocalEngine:
                 del os.environ[name]
         return pool
 
-    def run(self, run: str, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    def run(self, run: str, tasks: Sequence[Task]) -> Generator[Outcome]:
         """Do tasks; a worker that dies (out of memory, a crash in C) costs no task but the one that killed it."""
         queue = deque(tasks)
         running: dict[Future[Outcome], Task] = {}
@@ -163,23 +163,27 @@ class RayEngine:
         self.workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         self._remote: Any = ray.remote(num_cpus=1, max_retries=2)(perform)
 
-    def run(self, run: str, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    def run(self, run: str, tasks: Sequence[Task]) -> Generator[Outcome]:
         """Do tasks; Ray itself tries a task again whose worker or node died."""
         import ray
 
         queue = deque(tasks)
         running: dict[Any, Task] = {}
-        while queue or running:
-            while queue and len(running) < 2 * self.workers:
-                task = queue.popleft()
-                running[self._remote.remote(run, task)] = task
-            done, _ = ray.wait(list(running), num_returns=1)
-            for reference in done:
-                task = running.pop(reference)
-                try:
-                    yield ray.get(reference)
-                except ray.exceptions.RayError as error:
-                    yield Outcome(task, None, f"{type(error).__name__}: {str(error).splitlines()[0]}", str(error))
+        try:
+            while queue or running:
+                while queue and len(running) < 2 * self.workers:
+                    task = queue.popleft()
+                    running[self._remote.remote(run, task)] = task
+                done, _ = ray.wait(list(running), num_returns=1)
+                for reference in done:
+                    task = running.pop(reference)
+                    try:
+                        yield ray.get(reference)
+                    except ray.exceptions.RayError as error:
+                        yield Outcome(task, None, f"{type(error).__name__}: {str(error).splitlines()[0]}", str(error))
+        finally:
+            for reference in running:  # whoever stops early wants no more files to appear
+                ray.cancel(reference, force=True)
 
     def close(self) -> None:
         """Leave the cluster, if it was joined here."""

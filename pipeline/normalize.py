@@ -1,5 +1,6 @@
 """Text to one form: composed characters, one kind of line end, nothing invisible, no blank space that means nothing."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import polars as pl
@@ -27,6 +28,8 @@ class Normalize(Transform):
     became shorter (`removed`; composition counts too).
     """
 
+    source: ClassVar[str] = "Unicode Standard Annex 15, normalization form C"
+    units: ClassVar[Mapping[str, str]] = {"changed": "0 or 1", "removed": "characters"}
     version: ClassVar[int] = 1
 
     def apply(self, docs: pl.DataFrame, name: str) -> pl.DataFrame:

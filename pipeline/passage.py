@@ -31,7 +31,8 @@ _COLUMNS: dict[str, PolarsDataType] = {
     "broken": pl.List(pl.String),
 }
 FRAME = pl.Schema(_COLUMNS)
-"""A batch of documents between steps; signal columns come after these."""
+"""A batch of documents between steps; signal columns come after these. `language` is what the source says of it, from
+the first identification on what the last one found."""
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Meter:
     steps: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def step(self, name: str, step: Step, into: int, out: int, seconds: float) -> None:
-        """Add one batch's passage through a step."""
+        """Add one batch's passage through a step: documents that no step before dropped, and those that it lets on."""
         kind = "transform" if isinstance(step, Transform) else "filter"
         entry = self.steps.setdefault(name, {"name": name, "kind": kind, "in": 0, "out": 0, "seconds": 0.0})
         entry["in"] += into
@@ -75,36 +76,69 @@ def process(docs: pl.DataFrame, steps: Steps, measure_all: bool, meter: Meter) -
     A row with an error goes through no further step, nor does a dropped one unless everything is to be measured.
     """
     settled: list[pl.DataFrame] = []
+    pages = [name for name, step in steps.items() if step.reads == "html"]
     for group in groups(steps):
         goes_on = pl.col("error").is_null() & (pl.lit(measure_all) | pl.col("reason").is_null())
         settled.append(docs.filter(~goes_on))
         docs = docs.filter(goes_on)
-        filters: dict[str, Filter] = {}
+        undecided = pl.col("error").is_null() & pl.col("reason").is_null()
+        into = docs.select(undecided.sum()).item()
         for name, step in group.items():
             started = time.perf_counter()
-            before = docs.height
+            pages = [page for page in pages if page != name]
             if isinstance(step, Transform):
-                docs = step.apply(docs, name)
-                # a document that was dropped before is only measured: its verdict stands
-                docs = docs.with_columns(error=pl.when(pl.col("reason").is_null()).then(pl.col("error")))
-                docs = docs.with_columns(
-                    reason=pl.when(pl.col("error").is_null() & (pl.col("text").fill_null("") == ""))
-                    .then(pl.coalesce("reason", pl.lit(f"{name}.empty")))
-                    .otherwise(pl.col("reason"))
-                )
-                out = docs.select((pl.col("error").is_null() & pl.col("reason").is_null()).sum()).item()
+                docs = _transform(docs, name, step, awaits_pages=bool(pages))
+                out = docs.select(undecided.sum()).item()
             elif isinstance(step, Filter):
                 docs = measure(docs, name, step)
-                filters[name] = step
-                out = before - decide(docs, {name: step}).select((pl.col("broken").list.len() > 0).sum()).item()
+                if isinstance(step, Language):
+                    docs = docs.with_columns(language=pl.col(f"{name}.label"))
+                broken = docs["broken"]
+                docs = decide(docs, {name: step})
+                out = docs.select((undecided & (pl.col("broken").list.len() == 0)).sum()).item()
+                docs = docs.with_columns(broken=pl.concat_list(broken, "broken"))
             else:
                 raise TypeError(f"{name} is neither a transform nor a filter")
-            meter.step(name, step, before, out, time.perf_counter() - started)
-        if filters:
-            earlier = docs["broken"]
-            docs = decide(docs, filters).with_columns(broken=pl.concat_list(earlier, "broken"))
-            docs = docs.with_columns(reason=pl.coalesce("reason", pl.col("broken").list.first()))
+            meter.step(name, step, into, out, time.perf_counter() - started)
+        docs = docs.with_columns(reason=pl.coalesce("reason", pl.col("broken").list.first()))
     return pl.concat([*settled, docs], how="diagonal").sort("ordinal")
+
+
+def _transform(docs: pl.DataFrame, name: str, step: Transform, awaits_pages: bool) -> pl.DataFrame:
+    """Apply a transform. What was dropped before is only measured: its verdict stands.
+
+    With `awaits_pages` a page whose text a later step will find is not taken for an empty document.
+    """
+    earlier = docs["reason"]
+    changed = step.apply(docs.with_columns(reason=pl.lit(None, dtype=pl.String)), name)
+    if wrong := _breach(docs, changed, name, step):
+        raise TypeError(f"transform '{name}': {wrong}")
+    fine, empty = pl.col("error").is_null(), pl.col("text").fill_null("") == ""
+    if awaits_pages:
+        empty &= pl.col("text").is_not_null() | pl.col("html").is_null()
+    if step.drops:
+        changed = changed.with_columns(pl.when(fine).then("reason").alias(f"{name}.dropped"))
+    decided = pl.when(fine).then(pl.coalesce("reason", pl.when(empty).then(pl.lit(f"{name}.empty"))))
+    return changed.with_columns(
+        reason=pl.coalesce(pl.lit(earlier), decided), error=pl.when(pl.lit(earlier).is_null()).then("error")
+    )
+
+
+def _breach(before: pl.DataFrame, after: pl.DataFrame, name: str, step: Transform) -> str | None:
+    """What a transform does that it must not do, since accounts would no longer add up."""
+    if lost := [column for column in before.columns if column not in after.columns]:
+        return f"the column '{lost[0]}' is gone"
+    if not after["ordinal"].equals(before["ordinal"]):
+        return "it must give back the same rows in the same order"
+    if after.schema["text"] != pl.String:
+        return f"the column 'text' became {after.schema['text']}"
+    if new := [
+        column for column in after.columns if column not in before.columns and not column.startswith(f"{name}.")
+    ]:
+        return f"the signal column '{new[0]}' must be called '{name}.{new[0]}'"
+    if not step.drops and after["reason"].null_count() < after.height:
+        return "it sets reasons, which only a step with drops = True may"
+    return None
 
 
 def signal_schema(steps: Steps) -> dict[str, pl.DataType]:
@@ -113,11 +147,8 @@ def signal_schema(steps: Steps) -> dict[str, pl.DataType]:
     return {name: dtype for name, dtype in empty.schema.items() if name not in FRAME}
 
 
-def with_language(docs: pl.DataFrame, steps: Steps) -> pl.DataFrame:
-    """Add `language` and `language_score` of the last identification that a document reached, else the source's own."""
+def with_score(docs: pl.DataFrame, steps: Steps) -> pl.DataFrame:
+    """Add `language_score`, that of the last identification that a document reached."""
     names = [name for name, step in reversed(list(steps.items())) if isinstance(step, Language)]
-    names = [name for name in names if f"{name}.label" in docs.columns]
-    score: pl.Expr = pl.coalesce([f"{name}.score" for name in names]) if names else pl.lit(None, dtype=pl.Float64)
-    return docs.with_columns(
-        language=pl.coalesce([*[f"{name}.label" for name in names], "language"]), language_score=score
-    )
+    scores = [f"{name}.score" for name in names if f"{name}.score" in docs.columns]
+    return docs.with_columns(language_score=pl.coalesce(scores) if scores else pl.lit(None, dtype=pl.Float64))

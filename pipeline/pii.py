@@ -1,7 +1,7 @@
 """Personal data in text, replaced by placeholders: e-mail addresses, IP addresses, phone numbers."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from itertools import accumulate
@@ -75,6 +75,8 @@ class Pii(Transform):
     of them are no phone numbers.
     """
 
+    source: ClassVar[str] = "RFC 6531 for addresses; libphonenumber for telephone numbers"
+    units: ClassVar[Mapping[str, str]] = {"emails": "addresses", "ips": "addresses", "phones": "numbers"}
     version: ClassVar[int] = 1
 
     email: bool = True

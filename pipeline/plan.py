@@ -15,7 +15,7 @@ from pipeline.config import CurateConfig
 from pipeline.configfile import Problem
 from pipeline.inputs import InputFile, find_files
 from pipeline.readers.base import Split
-from pipeline.steps import Stages, Steps, concerning, describe
+from pipeline.steps import Stages, Steps, concerning, depends_on, use_of
 
 FORMAT = 1
 """Raised when the layout of a run changes, so that older runs are redone."""
@@ -185,7 +185,7 @@ class Plan:
 def identity(steps: Steps | Mapping[str, Any]) -> list[Any]:
     """What decides the results of steps: their settings, the version of their code, the models and lists they use."""
     return [
-        [describe(name, step)["use"], name, step.model_dump(mode="json"), step.version, dict(step.identity())]
+        [use_of(step), name, step.model_dump(mode="json"), step.version, depends_on(step)]
         for name, step in steps.items()
     ]
 

@@ -13,10 +13,14 @@ from typing import Any
 
 import fsspec
 
+from pipeline.blocks.step import Datatrove
 from pipeline.config import CurateConfig
+from pipeline.configfile import Problem
 from pipeline.engines import Engine
+from pipeline.guards import Watch, explain
 from pipeline.inputs import InputFile
 from pipeline.plan import STAGES, Plan, Receipt, Receipts, Task, make_plan
+from pipeline.plugins import why
 from pipeline.steps import describe, groups
 from pipeline.write import write_json, write_text
 
@@ -30,7 +34,7 @@ class RunError(Exception):
 
 
 class GuardError(RunError):
-    """The result is there, but a guard says that it is not what was wanted."""
+    """A guard says that what comes out is not what was wanted; what is done stays."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +80,11 @@ class Progress:
 def curate(config: CurateConfig, run: Path, engine: Callable[[], Engine], progress: Progress) -> Mapping[str, Receipt]:
     """Do everything in `run` that is not done; returns the receipts of the whole plan.
 
-    Raises ConfigError before any work for inputs that are not there, RunError if tasks fail or the sums differ, and
-    GuardError if more was dropped or quarantined than the config allows.
+    Raises ConfigError before any work for inputs that are not there and blocks that cannot run here, RunError if tasks
+    fail or the sums differ, and GuardError if more was dropped or quarantined than the config allows.
     """
     plan = make_plan(config)
+    _try_out(config)
     run.mkdir(parents=True, exist_ok=True)
     with _locked(run):
         receipts = _do(plan, run, engine, progress, lambda: _describe_run(plan, run, complete=False))
@@ -114,20 +119,27 @@ def _do(
                     known[task.id] = receipt
             pending = {task.id for task in todo}
             progress.stage(stage, tasks, [task for task in tasks if task.id not in pending])
+            watch = Watch(plan.config, tasks)
+            if excesses := watch.look(known):
+                begin()
+                raise GuardError(explain(plan.config, run, known, excesses))
             if not todo:
                 continue
             if engine is None:
                 begin()
                 engine = make_engine()
-            for outcome in engine.run(str(run.absolute()), todo):
-                if outcome.receipt is None:
-                    failures.append(outcome.task.id)
-                    write_text(run / "logs" / f"{outcome.task.id}.txt", outcome.error)
-                    log.error("%s failed: %s (logs/%s.txt)", outcome.task.id, outcome.summary, outcome.task.id)
-                else:
-                    known[outcome.task.id] = outcome.receipt
-                    (run / "logs" / f"{outcome.task.id}.txt").unlink(missing_ok=True)
-                    progress.task(outcome.task, outcome.receipt)
+            with contextlib.closing(engine.run(str(run.absolute()), todo)) as outcomes:
+                for outcome in outcomes:
+                    if outcome.receipt is None:
+                        failures.append(outcome.task.id)
+                        write_text(run / "logs" / f"{outcome.task.id}.txt", outcome.error)
+                        log.error("%s failed: %s (logs/%s.txt)", outcome.task.id, outcome.summary, outcome.task.id)
+                    else:
+                        known[outcome.task.id] = outcome.receipt
+                        (run / "logs" / f"{outcome.task.id}.txt").unlink(missing_ok=True)
+                        progress.task(outcome.task, outcome.receipt)
+                        if excesses := watch.look(known):
+                            raise GuardError(explain(plan.config, run, known, excesses))
             if failures:
                 raise RunError(
                     f"{len(failures)} of {len(tasks)} tasks of stage '{stage}' failed, the others are done; "
@@ -212,6 +224,19 @@ def _remove_leftovers(run: Path, receipts: Mapping[str, Receipt]) -> None:
     for path in (run / "receipts").glob("*.json"):
         if path.stem not in receipts:
             path.unlink()
+
+
+def _try_out(config: CurateConfig) -> None:
+    """Give each block of datatrove a document, so that a package or model that it lacks is known before any work."""
+    problems = []
+    for name, step in config.steps.items():
+        if isinstance(step, Datatrove):
+            try:
+                step.try_out()
+            except Exception as error:  # it may be any: the code is not ours
+                problems.append(Problem(("steps", name), f"step '{name}' does not work here: {why(error)}"))
+    if problems:
+        raise config.file.error(problems)
 
 
 def _guard(config: CurateConfig, numbers: Mapping[str, Any]) -> None:

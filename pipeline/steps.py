@@ -4,25 +4,122 @@ A run has at most three stages, because only two things force text to wait on di
 a change of thresholds should not repeat, and deduplication, which must have seen every document.
 """
 
+import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from filters import FILTERS
-from filters.base import Filter, Step, Transform
+from filters.base import LANGUAGE, Filter, Step, Transform
+from filters.language import Language
+from pipeline.blocks.classes import has_blocks
+from pipeline.blocks.step import Datatrove
 from pipeline.dedup.exact import Exact
 from pipeline.dedup.minhash import MinHash
 from pipeline.extract import Extract
+from pipeline.judge import ranges
 from pipeline.normalize import Normalize
 from pipeline.pii import Pii
+from pipeline.plugins import Plugin, PluginError
 
-STEPS: dict[str, type[Step]] = {
+BUILT_IN: dict[str, type[Step]] = {
     **FILTERS,
     "extract": Extract,
     "normalize": Normalize,
     "exact": Exact,
     "minhash": MinHash,
     "pii": Pii,
+    "datatrove": Datatrove,
 }
+
+COMMON = ("use", "sources", "max_drop")
+"""Keys that every step's entry in a config may have beside the settings of its class."""
+
+STEP_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+"""A step's name becomes part of a column."""
+
+_uses: dict[type[Step], tuple[str, Plugin | None]] = {kind: (word, None) for word, kind in BUILT_IN.items()}
+"""Every class that has been in a registry, with its name there and the plugin that it came from."""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Every name that may stand in `use:`: the built-in steps and those of plugins."""
+
+    steps: Mapping[str, type[Step]]
+    plugins: Mapping[str, Plugin]
+    """By the name under which `block:` finds their classes."""
+
+    @classmethod
+    def built_in(cls) -> "Registry":
+        """The registry without any plugin."""
+        return cls(BUILT_IN, {})
+
+    def including(self, plugin: Plugin) -> "Registry":
+        """The registry with the steps that a plugin names in `STEPS`; raises PluginError where that cannot be."""
+        known = self.plugins.get(plugin.name)
+        if known == plugin:
+            return self
+        if known is not None or plugin.name == "datatrove":
+            raise PluginError(f"{plugin.path or plugin.name}: another plugin is called '{plugin.name}' already")
+        found = _steps_of(plugin)
+        for word, kind in found.items():
+            if word in self.steps:
+                whose = _uses[self.steps[word]][1]
+                raise PluginError(
+                    f"{plugin.name}: there is a step '{word}' {f'in {whose.name}' if whose else 'built in'}"
+                )
+            if _uses.setdefault(kind, (word, plugin)) != (word, plugin):
+                raise PluginError(f"{plugin.name}: {kind.__name__} is the step '{_uses[kind][0]}' already")
+        return Registry({**self.steps, **found}, {**self.plugins, plugin.name: plugin})
+
+    def plugin(self, use: str) -> Plugin | None:
+        """The plugin that a step came from."""
+        return _uses[self.steps[use]][1]
+
+    def make(self, use: str, settings: Mapping[str, Any]) -> Step:
+        """A step of its settings."""
+        return self.steps[use].model_validate(settings, context=self.plugins)
+
+
+def _steps_of(plugin: Plugin) -> dict[str, type[Step]]:
+    steps = getattr(plugin.module, "STEPS", None)
+    if steps is None and has_blocks(plugin.module):
+        return {}
+    if not isinstance(steps, Mapping):
+        raise PluginError(f"{plugin.name}: it must say which steps it has: STEPS = {{'name': Class}}")
+    for word, kind in steps.items():
+        if not isinstance(word, str) or not STEP_NAME.fullmatch(word):
+            raise PluginError(f"{plugin.name}: STEPS: {word!r}: the name of a step is letters, digits and '_'")
+        if not isinstance(kind, type) or not issubclass(kind, (Filter, Transform)):
+            raise PluginError(
+                f"{plugin.name}: STEPS: '{word}' is no class derived from filters.base.Filter or Transform"
+            )
+        if inspect.isabstract(kind):
+            raise PluginError(f"{plugin.name}: {kind.__name__} lacks {', '.join(sorted(kind.__abstractmethods__))}()")
+        if taken := [key for key in COMMON if key in kind.model_fields]:
+            raise PluginError(
+                f"{plugin.name}: {kind.__name__}: every step has '{taken[0]}'; name the setting otherwise"
+            )
+    return dict(steps)
+
+
+def use_of(step: Step) -> str:
+    """The name under which a step's class stands in `use:`."""
+    return _uses[type(step)][0]
+
+
+def depends_on(step: Step) -> dict[str, str]:
+    """What besides its settings decides a step's results: what it says itself, and the code of its plugin."""
+    plugin = plugin_of(step)
+    return {**step.identity(), **({"plugin": plugin.sha256} if plugin else {})}
+
+
+def plugin_of(step: Step) -> Plugin | None:
+    """The plugin that a step, or the block in it, came from."""
+    return _uses[type(step)][1] or (step.plugin if isinstance(step, Datatrove) else None)
+
 
 Steps = Mapping[str, Step]
 
@@ -45,7 +142,7 @@ class Stages:
 
     @classmethod
     def of(cls, steps: Steps) -> "Stages":
-        """Split steps; raises ValueError if there is more than one deduplication."""
+        """Split steps; raises ValueError if their order cannot work."""
         names = list(steps)
         barriers = [name for name in names if isinstance(steps[name], Dedup)]
         if len(barriers) > 1:
@@ -54,6 +151,13 @@ class Stages:
         late = [name for name in names[end:] if steps[name].reads == "html"]
         if late:
             raise ValueError(f"'{late[0]}' reads pages and must come before '{barriers[0]}'")
+        identified = [i for i, name in enumerate(names) if isinstance(steps[name], Language)]
+        for name, step in steps.items():
+            single = isinstance(step, Filter) and any(LANGUAGE in key for key in step.keep)
+            if single and identified and names.index(name) < identified[0]:
+                raise ValueError(
+                    f"'{name}' has ranges for single languages: '{names[identified[0]]}' must come before it"
+                )
         pages = max((i for i in range(end) if steps[names[i]].reads == "html"), default=-1)
         cut = pages + 1 if 0 <= pages < end - 1 else end
 
@@ -88,9 +192,12 @@ def groups(steps: Steps) -> list[dict[str, Step]]:
 def describe(name: str, step: Step) -> dict[str, object]:
     """A step as it stands in `run.json`: enough to read the ledger without this version of the code."""
     kind = "transform" if isinstance(step, Transform) else "filter" if isinstance(step, Filter) else "dedup"
-    use = next(word for word, known in STEPS.items() if known is type(step))
-    entry: dict[str, object] = {"name": name, "kind": kind, "use": use, "settings": step.model_dump(mode="json")}
+    settings = step.model_dump(mode="json")
+    entry: dict[str, object] = {"name": name, "kind": kind, "use": use_of(step), "settings": settings}
     if isinstance(step, Filter):
         entry["gate"] = step.gate
-        entry["keep"] = {signal: list(step.keep[signal]) for signal in step.signals() if signal in step.keep}
+        entry["keep"] = {key.removeprefix(f"{name}."): list(ends) for key, ends in ranges({name: step}).items()}
+        entry["identifies_language"] = isinstance(step, Language)
+    elif isinstance(step, Transform):
+        entry["drops"] = step.drops
     return entry

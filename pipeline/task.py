@@ -20,12 +20,14 @@ from filters.base import Step
 from pipeline.dedup.bands import partition_edges
 from pipeline.dedup.clusters import clusters_between, write_clusters
 from pipeline.outputs import Outputs, Signatures, ledger_rows, ledger_schema, read_rows
-from pipeline.passage import FRAME, Meter, process, signal_schema, with_language
+from pipeline.passage import FRAME, Meter, process, signal_schema, with_score
 from pipeline.plan import Receipt, Task
+from pipeline.plugins import load_again
 from pipeline.readers import READERS
 from pipeline.readers.base import Reader, Record, Split
 from pipeline.schema import SHARD
-from pipeline.steps import STEPS, Stages, Steps, concerning
+from pipeline.steps import COMMON, Registry, Stages, Steps, concerning, use_of
+from pipeline.warmup import warm_up
 from pipeline.write import ROW_GROUP, TableWriter, Workspace
 
 
@@ -60,8 +62,11 @@ def _settings(file: str, stamp: int) -> Settings:
         name: READERS[entry["use"]].model_validate({k: v for k, v in entry.items() if k not in ("paths", "license")})
         for name, entry in config["sources"].items()
     }
+    registry = Registry.built_in()
+    for record in config["plugins"]:
+        registry = registry.including(load_again(record))
     steps: dict[str, Step] = {
-        name: STEPS[entry["use"]].model_validate({k: v for k, v in entry.items() if k not in ("use", "sources")})
+        name: registry.make(entry["use"], {k: v for k, v in entry.items() if k not in COMMON})
         for name, entry in config["steps"].items()
     }
     return Settings(
@@ -87,6 +92,7 @@ def run_task(run: str, task: Task) -> Receipt:
         "shard": _shard,
     }
     settings = Settings.read(Path(run))
+    warm_up(settings.stages)
     with Workspace(Path(run), task.id) as workspace:
         result = kinds[task.stage](Path(run), task, settings, workspace)
         return workspace.commit(
@@ -184,7 +190,7 @@ def _shard(run: Path, task: Task, settings: Settings, workspace: Workspace) -> d
                     meter.step(dedup, step, docs.height, docs.height - int(dropped), time.perf_counter() - started)
                     meter.steps[dedup]["kind"] = "dedup"
                 docs = process(docs, finish, False, meter)
-                docs = with_language(outputs.settle(docs, meter), settings.steps)
+                docs = with_score(outputs.settle(docs, meter), settings.steps)
                 first = shard.rows
                 shard.write(docs)
                 meter.kept += docs.height
@@ -206,10 +212,11 @@ def _without_duplicates(run: Path, docs: pl.DataFrame, settings: Settings) -> pl
     low, high = docs["ordinal"][0], docs["ordinal"][-1]
     clusters = clusters_between(run / "parts/clusters/clusters.parquet", low, high + 1)
     step = next(iter(settings.stages.dedup.values()))
-    use = next(word for word, known in STEPS.items() if known is type(step))
     docs = docs.join(clusters, on="ordinal", how="left", maintain_order="left")
     duplicate = pl.col("cluster").is_not_null() & (pl.col("cluster") != pl.col("ordinal"))
-    return docs.with_columns(reason=pl.when(duplicate).then(pl.lit(f"dedup.{use}")).otherwise(pl.col("reason")))
+    return docs.with_columns(
+        reason=pl.when(duplicate).then(pl.lit(f"dedup.{use_of(step)}")).otherwise(pl.col("reason"))
+    )
 
 
 def _keep(docs: pl.DataFrame, outputs: Outputs, meter: Meter) -> None:

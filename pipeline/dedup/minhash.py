@@ -7,7 +7,7 @@ signatures with probability s, and in at least one whole band with probability 1
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -29,6 +29,11 @@ class MinHash(Step):
     all its words, so copies of short documents are found too. A document without a single letter or digit, or without
     text, has no signature and is nobody's duplicate.
     """
+
+    source: ClassVar[str] = (
+        "Broder 1997, On the Resemblance and Containment of Documents; Penedo et al. 2024, The FineWeb Datasets, "
+        "section 3.4, for the settings"
+    )
 
     shingle: Count = 5
     """Words in a shingle. Longer ones see fewer documents as similar."""

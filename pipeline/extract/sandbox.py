@@ -75,9 +75,20 @@ def resiliparse_engine(options: dict[str, Any]) -> Engine:
     return main_text
 
 
+def datatrove_engine(options: dict[str, Any]) -> Engine:
+    """An extractor of datatrove, or one of the user's derived from it."""
+    from pipeline.blocks.classes import create
+
+    extractor = create(options["block"], options["arguments"], options["plugins"])
+    # Each page gets a fork of its own: what is loaded for pages without main text must be there before, not each time.
+    extractor.extract("<html><body><p>Little.</p></body></html>")
+    return lambda page, url: extractor.extract(page)
+
+
 ENGINES: dict[str, Callable[[dict[str, Any]], Engine]] = {
     "trafilatura": trafilatura_engine,
     "resiliparse": resiliparse_engine,
+    "datatrove": datatrove_engine,
 }
 
 

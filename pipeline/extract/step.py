@@ -22,6 +22,11 @@ class Extract(Transform):
     """
 
     reads: ClassVar[str] = "html"
+    source: ClassVar[str] = (
+        "Barbaresi 2021, Trafilatura: A Web Scraping Library and Command-Line Tool for Text Discovery and Extraction; "
+        "Bevendorff et al. 2018, Elastic ChatNoir (resiliparse)"
+    )
+    units: ClassVar[Mapping[str, str]] = {"encoding": "name", "html_bytes": "bytes", "chars": "characters"}
     version: ClassVar[int] = 1
 
     engine: Literal["trafilatura", "resiliparse"] = "trafilatura"

@@ -31,6 +31,8 @@ class Outcome(NamedTuple):
     text: str
     error: str | None
     """`timeout`, `memory`, `crash` or `error`."""
+    detail: str = ""
+    """What the extractor said of an `error`."""
 
 
 class _Gone(Exception):
@@ -63,8 +65,9 @@ class Supervisor:
             status, handled, text = self._ask(body)
         if status == sandbox.TEXT:
             return Outcome(text.decode("utf-8"), None)
-        _LOG.debug("extraction of %s: %s %s", url, _WORDS[status], text.decode("utf-8", "replace"))
-        return Outcome("", _WORDS[status])
+        detail = text.decode("utf-8", "replace")
+        _LOG.debug("extraction of %s: %s %s", url, _WORDS[status], detail)
+        return Outcome("", _WORDS[status], detail if status == sandbox.ERROR else "")
 
     def _ask(self, body: bytes) -> tuple[int, int, bytes]:
         """Status, number of pages of the worker (0: unknown), text."""

@@ -85,7 +85,7 @@ def workers(supervisor):
 def test_a_stuck_page_costs_itself(sandbox):
     running = sandbox(seconds=1)
     assert running.extract(PAGE, None).text.count(TEXT) == 12
-    assert running.extract(STUCK, None) == ("", "timeout")
+    assert running.extract(STUCK, None)[:2] == ("", "timeout")
     assert running.extract(PAGE, None).text.count(TEXT) == 12
 
 
@@ -132,7 +132,7 @@ def test_a_page_on_which_the_worker_dies_is_a_crash(sandbox):
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        assert running.extract(STUCK, None) == ("", "crash")
+        assert running.extract(STUCK, None)[:2] == ("", "crash")
     finally:
         done.set()
         killer.join()
