@@ -24,7 +24,7 @@ BREAK = 64
 PUNCT = 128
 """Unicode category P."""
 PEEL = 256
-"""Punctuation or a symbol that is a token of its own at either end of a word."""
+"""Punctuation or a symbol that is a token of its own at the beginning of a word."""
 TERMINAL = 512
 """Ends a sentence."""
 SINGLE = 1024
@@ -34,13 +34,18 @@ PICTURE = 2048
 WORD = 4096
 """A token with one such character is a word, not only punctuation."""
 
-STICKY = 8192
-"""ASCII punctuation and symbols that stay on their word at its ends, as in `-5`, `.net`, `@name`, `and/`, `C++`."""
+TAIL = 8192
+"""Punctuation or a symbol that is a token of its own at the end of a word too, as `$`, `%` and `=` are not."""
+
+QUOTE = 16384
+"""A quotation mark, next to which a full stop inside a word is a token of its own."""
 
 SIZE = 0x32000
 """Code points from here on are private use, variation selectors or unassigned, and have no flags."""
 
 _BREAKS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+
+_QUOTES = "'\"”“`‘´’‚,„»«「」『』（）〔〕【】《》〈〉⟦⟧"
 
 _WITHOUT_SPACES = (
     (0x0E00, 0x0EFF),  # Thai, Lao
@@ -106,18 +111,18 @@ def table() -> NDArray[np.uint16]:
         "Nd": NUMBER | WORD,
         "Nl": NUMBER | WORD,
         "No": NUMBER | WORD,
-        "So": PEEL | PICTURE,
+        "So": PEEL | TAIL | PICTURE,
         "Sc": PEEL,
-        "Sk": PEEL,
-        "Sm": PEEL,
+        "Sk": PEEL | TAIL,
+        "Sm": PEEL | TAIL,
     }
     category = unicodedata.category
     flags[:] = [of_category.get(category(chr(point)), 0) for point in range(SIZE)]
     punctuation = [point for point in range(SIZE) if category(chr(point))[0] == "P"]
-    flags[punctuation] = PUNCT | PEEL
-    sticky = [ord(char) for char in "-.@/\\^+|~"]
-    flags[sticky] &= ~np.uint16(PEEL)
-    flags[sticky] |= STICKY
+    flags[punctuation] = PUNCT | PEEL | TAIL
+    flags[[ord(char) for char in "-.@/\\^+|~"]] &= ~np.uint16(PEEL | TAIL)
+    flags[[ord(char) for char in "%=§"]] &= ~np.uint16(TAIL)
+    flags[[ord(char) for char in _QUOTES]] |= QUOTE
     flags[[point for point in range(SIZE) if chr(point).isspace()]] = SPACE
     flags[[ord(char) for char in _BREAKS]] |= BREAK
     for first, last in _WITHOUT_SPACES:

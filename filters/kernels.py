@@ -70,30 +70,37 @@ def distinct_listed(hashes: Hashes, bounds: Ints, which: Ints, lists: Ints, word
     """
     out = np.full(len(bounds) - 1, -1, I64)
     seen = np.full(len(words), -1, I64)
-    sieve, current = U64(0), -1
     for document in range(len(out)):
         if which[document] < 0:
             continue
         out[document] = 0
         first, last = lists[which[document]], lists[which[document] + 1]
-        if which[document] != current:
-            current, sieve = which[document], U64(0)
-            for j in range(first, last):
-                sieve |= _ONE << (wanted[words[j]] & U64(63))
-        end = bounds[document + 1]
-        for i in range(bounds[document], end):
-            if not sieve >> (hashes[i] & U64(63)) & _ONE:
-                continue
-            for j in range(first, last):
-                if wanted[words[j]] != hashes[i] or seen[j] == document or i + words[j + 1] - words[j] > end:
-                    continue
-                at = words[j] + 1
-                while at < words[j + 1] and wanted[at] == hashes[i + at - words[j]]:
-                    at += 1
-                if at == words[j + 1]:
-                    seen[j] = document
-                    out[document] += 1
+        sieve = _sieve(first, last, document, seen, words, wanted)
+        i, end = bounds[document], bounds[document + 1]
+        while i < end and sieve:  # most documents have every word of a list of stop words soon
+            if sieve >> (hashes[i] & U64(63)) & _ONE:
+                for j in range(first, last):
+                    if wanted[words[j]] != hashes[i] or seen[j] == document or i + words[j + 1] - words[j] > end:
+                        continue
+                    at = words[j] + 1
+                    while at < words[j + 1] and wanted[at] == hashes[i + at - words[j]]:
+                        at += 1
+                    if at == words[j + 1]:
+                        seen[j] = document
+                        out[document] += 1
+                        sieve = _sieve(first, last, document, seen, words, wanted)
+            i += 1
     return out
+
+
+@kernel
+def _sieve(first: int, last: int, document: int, seen: Ints, words: Ints, wanted: Hashes) -> np.uint64:
+    """Return a bit for what the first tokens of the words not seen yet end with."""
+    sieve = U64(0)
+    for j in range(first, last):
+        if seen[j] != document:
+            sieve |= _ONE << (wanted[words[j]] & U64(63))
+    return sieve
 
 
 @inlined

@@ -24,9 +24,11 @@ from filters.characters import (
     PEEL,
     PICTURE,
     PUNCT,
+    QUOTE,
     SINGLE,
     SIZE,
     SPACE,
+    TAIL,
     TERMINAL,
     UPPER,
     WORD,
@@ -57,7 +59,7 @@ COUNTS = ("chars", "tokens", "words", "word_chars", "alpha_words", "sentences")
 _CHARS, _TOKENS, _WORDS, _WORD_CHARS, _ALPHA_WORDS, _SENTENCES = range(6)
 
 _DOT, _HYPHEN, _COMMA, _SLASH, _COLON, _AT, _PLUS = 0x2E, 0x2D, 0x2C, 0x2F, 0x3A, 0x40, 0x2B
-_APOSTROPHE, _QUOTE, _ELLIPSIS = 0x27, 0x2019, 0x2026
+_APOSTROPHE, _QUOTE, _ELLIPSIS, _PERCENT, _EQUALS = 0x27, 0x2019, 0x2026, 0x25, 0x3D
 _CASED = ALPHA | LOWER | UPPER | MARK | WORD
 
 LONGEST = 1 << 16
@@ -134,19 +136,28 @@ def _trim(
     first, last = 0, size
     moved = True
     while moved and last - first > 1:
+        quoted = points[first] == _APOSTROPHE or points[first] == _QUOTE
         if (
             last - first <= 8
-            and points[last - 1] == _DOT
+            and (quoted or points[last - 1] == _DOT or last - first == 2)
             and _listed(whole, hash_bytes(data, spots[first], spots[last]))
         ):
             return last, last
         moved = False
         start = first
-        if points[first] == _DOT and points[first + 1] == _DOT:
+        if (
+            quoted
+            and last - first <= 9
+            and (kinds[last - 1] & TAIL or points[last - 1] == _DOT)
+            and _listed(whole, hash_bytes(data, spots[first], spots[last - 1]))
+        ):
+            pass
+        elif points[first] == _DOT and points[first + 1] == _DOT:
             while first < last and points[first] == _DOT:
                 first += 1
         elif kinds[first] & PEEL or (points[first] == _PLUS and not kinds[first + 1] & NUMBER):
-            first += 1
+            pair = kinds[first + 1] & PEEL and _listed(whole, hash_bytes(data, spots[first], spots[first + 2]))
+            first += 1 + I64(pair)
         if first > start:
             cut[first] = 1
             moved = True
@@ -161,10 +172,15 @@ def _trim(
             elif last - first <= 8 and _listed(whole, hash_bytes(data, spots[first], spots[last])):
                 pass
             elif kind & UPPER and not kind & LOWER:
-                last -= I64(last - first > 2 and kinds[last - 3] & UPPER != 0)
-            elif kind & (LOWER | NUMBER | PUNCT | PEEL) or before == _PLUS:
+                degrees = last > 2 and points[last - 3] == 0xB0 and (before == 0x43 or before == 0x46 or before == 0x4B)
+                last -= I64(degrees or (last - first > 2 and kinds[last - 3] & UPPER != 0))
+            elif kind & (LOWER | NUMBER | TAIL) or before == _PLUS or before == _HYPHEN or before == _PERCENT:
                 last -= 1
-        elif kinds[last - 1] & PEEL or (point == _PLUS and kind & NUMBER):
+        elif kinds[last - 1] & TAIL:
+            last -= 1
+            if kind & TAIL and _listed(whole, hash_bytes(data, spots[last - 1], spots[last + 1])):
+                last -= 1
+        elif kind & NUMBER and (point == _PLUS or kinds[last - 1] & PEEL and point != _EQUALS):
             last -= 1
         elif kinds[last - 1] & ALPHA:
             small = point | 0x20 if point < 0x80 else point
@@ -210,9 +226,7 @@ def _split(points: Points, kinds: Kinds, cut: Bytes, first: int, last: int) -> N
                 width = 2
                 while i + width < last and points[i + width] == _DOT:
                     width += 1
-            elif (before & LOWER or before & PUNCT and before & PEEL) and (
-                after & UPPER or after & PUNCT and after & PEEL
-            ):
+            elif before & (LOWER | QUOTE) and after & (UPPER | QUOTE):
                 width = 1
         elif point == _ELLIPSIS or kinds[i] & PICTURE:
             width = 1
@@ -360,7 +374,7 @@ def _document(
                             name = size < 8 and _listed(whole, hash_token(data, at, end + 1))
                             tail = I64(data[end - 1] >= 0x61 and not name)
                         else:
-                            tail = I64(table[after] & PEEL != 0)
+                            tail = I64(table[after] & TAIL != 0)
                         if tail:
                             after = further
                 if after == 0x20 or after == 0x0A:

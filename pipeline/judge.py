@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from filters.base import LANGUAGE, OFF, Filter, Range
 
@@ -74,13 +77,18 @@ def decide(docs: pl.DataFrame, filters: Mapping[str, Filter]) -> pl.DataFrame:
     if any(LANGUAGE in key for key in wanted):
         here = set(docs["language"].unique())
         wanted = {key: ends for key, ends in wanted.items() if (key.partition(LANGUAGE)[2] or None) in {None, *here}}
-    tried = [
-        pl.when(breaks(column, bounds, pl.col("language"))).then(pl.lit(column))
-        for column, bounds in by_column(wanted).items()
-    ]
-    if not tried:
-        return docs.with_columns(broken=pl.lit([], dtype=pl.List(pl.String)))
-    return docs.with_columns(broken=pl.concat_list(tried).list.drop_nulls())
+    columns = by_column(wanted)
+    flags = docs.select(
+        breaks(column, bounds, pl.col("language")).alias(column) for column, bounds in columns.items()
+    ).to_numpy(order="c")
+    return docs.with_columns(_named(flags.reshape(docs.height, len(columns)), list(columns)).alias("broken"))
+
+
+def _named(flags: NDArray[np.bool_], names: list[str]) -> pl.Series:
+    """The names of the columns that are true in each row of [rows, columns], as lists."""
+    ends = np.cumsum(flags.sum(axis=1), dtype=np.int64)
+    values = pl.Series(names, dtype=pl.String).gather(np.nonzero(flags)[1]).to_arrow()
+    return pl.Series(pa.LargeListArray.from_arrays(np.concatenate([np.zeros(1, np.int64), ends]), values))
 
 
 def judge(docs: pl.DataFrame, filters: Mapping[str, Filter]) -> pl.DataFrame:

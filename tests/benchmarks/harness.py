@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,15 +61,23 @@ class Row:
         self.ratio = self.ours / self.opponent if self.more_is_better else self.opponent / self.ours
 
 
-def interpreter(name: str, requirements: Sequence[str]) -> Path:
-    """Return the Python of an environment with these requirements; it is made by pip once and kept in the cache."""
-    key = hashlib.sha256("\n".join([sys.version, *requirements]).encode()).hexdigest()[:12]
+def interpreter(name: str, requirements: Sequence[str], bare: Sequence[str] = ()) -> Path:
+    """Return the Python of an environment with these requirements; it is made by pip once and kept in the cache.
+
+    Args:
+        bare: requirements that are installed without what they ask for in turn, because that is gigabytes which the
+            benchmark has no use for; what it does have a use for is listed in `requirements`.
+    """
+    key = hashlib.sha256("\n".join([sys.version, *requirements, *bare]).encode()).hexdigest()[:12]
     folder = CACHE / f"{name}-{key}"
     python, complete = folder / "bin" / "python", folder / "complete"
     if not complete.exists():
         print(f"making an environment for {name}: {folder}", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *requirements], check=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *requirements], check=True)
+        if bare:
+            subprocess.run([*pip, "--no-deps", *bare], check=True)
         complete.touch()
     return python
 
@@ -173,3 +181,17 @@ def demo_corpus(out: Path) -> dict[str, list[Path]]:
 
     corpus: dict[str, list[Path]] = runpy.run_path(str(ROOT / "data" / "corpus.py"))["build"](out)
     return corpus
+
+
+def main_texts(warc: Path, every: int) -> Iterator[str]:
+    """Main texts of every so manieth page of a WARC, as trafilatura extracts them; pages without one are left out."""
+    import trafilatura
+    from warcio.archiveiterator import ArchiveIterator
+
+    with warc.open("rb") as stream:
+        pages = (record for record in ArchiveIterator(stream) if record.rec_type == "response")
+        for number, record in enumerate(pages):
+            if number % every == 0:
+                text = trafilatura.extract(record.content_stream().read(), favor_precision=True)
+                if text:
+                    yield text

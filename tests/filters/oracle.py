@@ -1,6 +1,6 @@
 """The tokeniser's rules and the statistics of the papers once more, in plain Python over strings, as slow as it may be.
 
-Tests hold the compiled kernels against it. It shares nothing with them but the two word lists: characters are asked
+Tests hold the compiled kernels against it. It shares nothing with them but the word lists: characters are asked
 of `unicodedata` one by one, tokens are strings, and n-grams are counted in a Counter.
 """
 
@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from filters.characters import _TERMINALS, _WITHOUT_SPACES, SIZE
 from filters.tokens import LONGEST
-from filters.words import ABBREVIATIONS, UNITS
+from filters.words import ABBREVIATIONS, TOGETHER, UNITS
 
 
 def category(char: str) -> str:
@@ -44,6 +44,14 @@ def upper(char: str) -> bool:
 
 def peels(char: str) -> bool:
     return category(char)[0] in "PS" and char not in "-.@/\\^+|~"
+
+
+def tails(char: str) -> bool:
+    return peels(char) and char not in "%=§" and category(char) != "Sc"
+
+
+def quote(char: str) -> bool:
+    return char in "'\"`´‘’“”‚„,«»「」『』【】《》〈〉〔〕（）⟦⟧"
 
 
 def single(char: str) -> bool:
@@ -85,16 +93,23 @@ def address(word: str) -> bool:
     return rest[0] == ":" and len(rest) > 1 and number(rest[1])
 
 
-def ending(word: str, has_number: bool) -> int:
-    """How many characters at the end of a word of two or more are a token of their own."""
+def ending(word: str, has_number: bool, degrees: bool) -> int:
+    """How many characters at the end of a word of two or more are a token of their own.
+
+    Args:
+        has_number: whether the run that it is part of has a number.
+        degrees: whether it ends, in the run, with a degree sign, a letter for the scale, and a full stop.
+    """
     last, before = word[-1], word[-2]
     if last == ".":
         if before == ".":
             return len(word) - len(word.rstrip("."))
         if upper(before) and not lower(before):
-            return int(len(word) > 2 and upper(word[-3]))
-        return int(lower(before) or number(before) or punctuation(before) or peels(before) or before == "+")
-    if peels(last) or (last == "+" and number(before)):
+            return int(degrees or (len(word) > 2 and upper(word[-3])))
+        return int(lower(before) or number(before) or tails(before) or before in "+-%")
+    if tails(last):
+        return 2 if tails(before) and before + last in TOGETHER else 1
+    if number(before) and (last == "+" or (peels(last) and last != "=")):
         return 1
     if not letter(last):
         return 0
@@ -127,9 +142,7 @@ def infixes(word: str) -> list[tuple[int, int]]:
         elif char == ".":
             if after == ".":
                 width = len(rest) - len(rest.lstrip("."))
-            elif (lower(before) or (punctuation(before) and peels(before))) and (
-                upper(after) or (punctuation(after) and peels(after))
-            ):
+            elif (lower(before) or quote(before)) and (upper(after) or quote(after)):
                 width = 1
         elif char == "…" or category(char) == "So":
             width = 1
@@ -174,14 +187,19 @@ def cut(run: str) -> list[str]:
     moved = True
     while moved and last - first > 1:
         word = run[first:last]
-        if len(word) <= 8 and word in ABBREVIATIONS:
+        quoted = word[0] in "'’"
+        if word in ABBREVIATIONS or ((quoted or len(word) == 2) and word in TOGETHER):
             first = last
             break
         moved = False
-        if word.startswith(".."):
+        if quoted and (tails(word[-1]) or word[-1] == ".") and word[:-1] in TOGETHER:
+            step = 0
+        elif word.startswith(".."):
             step = len(word) - len(word.lstrip("."))
+        elif peels(word[0]) or (word[0] == "+" and not number(word[1])):
+            step = 2 if peels(word[1]) and word[:2] in TOGETHER else 1
         else:
-            step = int(peels(word[0]) or (word[0] == "+" and not number(word[1])))
+            step = 0
         if step:
             first += step
             cuts.add(first)
@@ -189,9 +207,9 @@ def cut(run: str) -> list[str]:
         if last - first < 2:
             continue
         word = run[first:last]
-        if word[-1] == "." and word[-2] != "." and len(word) <= 8 and word in ABBREVIATIONS:
+        if word in ABBREVIATIONS:
             continue
-        step = ending(word, has_number)
+        step = ending(word, has_number, run[:last].endswith(("°C.", "°F.", "°K.")))
         if step:
             last -= step
             cuts.add(last)

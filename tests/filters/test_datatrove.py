@@ -18,38 +18,12 @@ from datatrove.pipeline.filters import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from reasons import REASONS
 
 from filters import C4, C4Lines, Filter, FineWeb, Gopher, Repetition, words
 
 Measure = Callable[[Filter, str], dict[str, Any]]
 Broken = Callable[[Filter, Mapping[str, Any]], str | None]
-
-REASONS = {
-    "gopher_short_doc": "words",
-    "gopher_long_doc": "words",
-    "gopher_below_avg_threshold": "mean_word_length",
-    "gopher_above_avg_threshold": "mean_word_length",
-    "gopher_too_many_hashes": "hash_ratio",
-    "gopher_too_many_ellipsis": "ellipsis_ratio",
-    "gopher_too_many_bullets": "bullet_lines",
-    "gopher_too_many_end_ellipsis": "ellipsis_lines",
-    "gopher_below_alpha_threshold": "alpha_words",
-    "gopher_enough_stop_words": "stop_words",
-    "dup_para_frac": "duplicate_paragraphs",
-    "dup_para_char_frac": "duplicate_paragraph_chars",
-    "dup_line_frac": "duplicate_lines",
-    "dup_line_char_frac": "duplicate_line_chars",
-    **{f"top_{n}_gram": f"top_{n}_gram" for n in (2, 3, 4)},
-    **{f"duplicated_{n}_n_grams": f"duplicate_{n}_gram" for n in range(5, 11)},
-    "line_punct_ratio": "line_punct",
-    "empty": "line_punct",
-    "short_line_ratio": "short_lines",
-    "char_dup_ratio": "char_duplicates",
-    "list_ratio": "new_line_ratio",
-    "lorem_ipsum": "lorem_ipsum",
-    "curly_bracket": "curly_brackets",
-    "too_few_sentences": "sentences",
-}
 
 SENTENCES = [
     "The quick brown fox, which we have seen before, jumps over the lazy dog.",

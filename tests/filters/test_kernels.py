@@ -13,7 +13,7 @@ from filters import hashing, words
 from filters.kernels import LINE_COUNTS
 
 CHARACTERS = st.one_of(
-    st.characters(),
+    st.characters(codec="utf-8"),
     st.sampled_from("aZ09.,;:!?'\"’()[]{}-–—/@#&*+=<>~^_|…•$€%\\"),
     st.sampled_from(" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029\u3000"),
     st.sampled_from("\0\x7f\u200b\u200c\u200d\u2060\ufeff\u0301\u0e31\u093f\u20e3\ufe0f"),  # controls, joiners, marks
@@ -22,6 +22,7 @@ CHARACTERS = st.one_of(
 WORDS = st.sampled_from(
     "the U.S. Mr. e.g. can't It’s we'll I'd 5km 9am 10:30am 3.14 1,000 C++ +3 -5 foo--bar a-b state-of-the-art "
     'http://foo.com/a-b?c=1 www.example.com a.b@x.com end.Start wait...what …and x=y a/b 10-20 (word) [1] "so" \'tis '
+    "'s 'em, 'soap '' ): :) f(x): A$ 5$ £3 5% Use% x= /etc/. a`.b it'.The °C. 9°F. °N. (=5) x=) (:z) ''so'' "
     "dogs' §5 №7 © ™ 🙂🙂 日本。 日本語 ภาษา「はい」"
     " e\u0301te\u0301 a\u200bb internationalization a b 1 2 . .. ...".split()
 )

@@ -25,6 +25,12 @@ SPACY = [
     ("-5 +3 C++ 10-20 2019-2020", "-5|+3|C++|10|-|20|2019|-|2020"),
     ("A. B. Smith, Ph.D., Inc.", "A.|B.|Smith|,|Ph.D.|,|Inc."),
     ("foo(bar) a_b _x_", "foo(bar|)|a_b|_|x|_"),
+    ('A$ or 5$, 7% of $x$. Body= "5%". £3 3£', 'A$|or|5|$|,|7|%|of|$|x$.|Body=|"|5|%|"|.|£|3|3|£'),
+    ("she's 'em, 'cause the dog 's (this): ''", "she|'s|'em|,|'cause|the|dog|'s|(|this|):|''"),
+    ("in /etc/. So `x`.y end).Start, see 'it'.The x", "in|/etc/.|So|`|x`.y|end).Start|,|see|'|it'|.|The|x"),
+    ("85°C, 91–94 °C. 20°F. 90°. 5°N. (20°)", "85|°|C|,|91–94|°|C|.|20|°|F|.|90|°|.|5|°|N.|(|20|°|)"),
+    ("a (= 1.2) libc6(>= 2) (=5) x=) ''so'' (:z)", "a|(=|1.2|)|libc6(>=|2|)|(=|5|)|x=|)|''|so|''|(:|z|)"),
+    ("rock 'n' roll :) fine:) no:( 'soap 'cos'", "rock|'|n|'|roll|:)|fine|:)|no|:(|'|soap|'cos|'"),
 ]
 
 
