@@ -1,24 +1,29 @@
-"""Identification of the language of a text with a fastText model."""
+"""Identification of the language of a text with a fastText model.
+
+The model sees a bounded piece of the text and is asked by compiled code (`fasttext_model.py`), several times faster
+than by the library and with the same answers. The price is a reader of its format of our own.
+"""
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import polars as pl
-from pydantic import model_validator
+from numpy.typing import NDArray
+from pydantic import AfterValidator, model_validator
 
 from filters import assets
 from filters.base import Filter, Range
-from filters.memory import Memory
+from filters.memory import Memory, Numbers
+from filters.words import buffers
 
-_PREFIX = "__label__"
-_PIECE = 1000
+if TYPE_CHECKING:
+    from filters.fasttext_model import Model
 
-Answer = tuple[list[str], Sequence[float]]
-"""Labels and their probabilities, the likeliest first; none for a blank text."""
+PIECE = 1000
+"""Characters of each part of a text that the model sees."""
 
 LID176_LANGUAGES = (
     "af als am an ar arz as ast av az azb ba bar bcl be bg bh bn bo bpy br bs bxr ca cbk ce ceb ckb co cs cv cy da de "
@@ -29,6 +34,27 @@ LID176_LANGUAGES = (
     "yi yo yue zh"
 ).split()
 """Codes that lid.176 knows."""
+
+SOURCE = "Joulin et al. 2016, Bag of Tricks for Efficient Text Classification (lid.176)"
+
+
+def _known(name: str) -> str:
+    if name != assets.LID176 and not Path(name).is_file():
+        raise ValueError(f"model: '{name}' is neither a known model ({assets.LID176}) nor a file")
+    return name
+
+
+LanguageModel = Annotated[str, AfterValidator(_known)]
+"""The name of an asset, or the path of a fastText model."""
+
+
+class Answers(NamedTuple):
+    """What a model says of a column of texts."""
+
+    labels: NDArray[np.int32]
+    """Shape [texts, 2]: the likeliest languages; -1 for a blank text."""
+    scores: NDArray[np.float64]
+    """Shape [texts, 3]: their probabilities, and that of the likeliest wanted language."""
 
 
 class Language(Filter):
@@ -41,13 +67,24 @@ class Language(Filter):
             and for confidence in it; of the likeliest language if all are wanted. A blank text has 0.
         second, second_score: the next likeliest language, and its probability.
 
-    The model sees up to 3,000 characters: a third each from the start, the middle and the end of the text.
+    The model sees up to 3,000 characters: a third each from the start, the middle and the end of the text, without
+    words that are cut in two.
     """
 
+    version: ClassVar[int] = 2
+    source: ClassVar[str] = f"{SOURCE}; Penedo et al. 2024, The FineWeb Datasets, section 3.3"
+    units: ClassVar[Mapping[str, str]] = {
+        "label": "label",
+        "score": "probability",
+        "second": "label",
+        "second_score": "probability",
+    }
+
     languages: tuple[str, ...] | None = None
-    """Codes as in the labels of the model, such as `en`; null takes every language."""
-    model: str = assets.LID176
-    """`lid.176.ftz`, or the path of any supervised fastText model whose labels are languages."""
+    """Codes as in the labels of the model, such as `en` or `eng_Latn`; null takes every language."""
+    model: LanguageModel = assets.LID176
+    """`lid.176.ftz`, or the path of any supervised fastText model whose labels are languages: lid.176.bin, GlotLID,
+    OpenLID."""
     gate: bool = True
 
     defaults: ClassVar[Mapping[str, Range]] = {"score": (0.65, None)}
@@ -58,85 +95,66 @@ class Language(Filter):
             raise ValueError("languages: an empty list would keep nothing; leave it out to take every language")
         if self.model == assets.LID176:
             _check(self.languages or (), LID176_LANGUAGES)
-        elif not Path(self.model).is_file():
-            raise ValueError(f"model: '{self.model}' is neither a known model ({assets.LID176}) nor a file")
         return self
 
     def identity(self) -> Mapping[str, str]:
         return {"model": assets.sha256(self.model)}
 
     def signals(self) -> Mapping[str, pl.Expr]:
-        text = pl.col("text")
         return {
-            "label": text.map_batches(lambda column: self._label(column, 0), return_dtype=pl.String),
-            "score": text.map_batches(self._score, return_dtype=pl.Float64),
-            "second": text.map_batches(lambda column: self._label(column, 1), return_dtype=pl.String),
-            "second_score": text.map_batches(self._second_score, return_dtype=pl.Float64),
+            "label": self._label(0),
+            "score": self._probability(2),
+            "second": self._label(1),
+            "second_score": self._probability(1),
         }
 
-    def _answers(self, text: pl.Series) -> list[Answer]:
-        everything = self.languages is not None
-        return _memory.recall(text, lambda column: _identify(column, self.model, everything), (self.model, everything))
+    def _answers(self, text: pl.Series) -> Answers:
+        return _identify(text, self.model, self.languages)
 
-    def _label(self, text: pl.Series, place: int) -> pl.Series:
-        labels = [labels[place] if len(labels) > place else None for labels, _ in self._answers(text)]
-        return pl.Series(text.name, [label and label.removeprefix(_PREFIX) for label in labels], pl.String)
+    def _label(self, place: int) -> pl.Expr:
+        def evaluate(text: pl.Series) -> pl.Series:
+            answers = _memory.recall(text, self._answers, (self.model, self.languages))
+            return label_names(self.model, answers.labels[:, place]).alias(text.name)
 
-    def _score(self, text: pl.Series) -> pl.Series:
-        wanted = None
-        if self.languages is not None:
-            wanted = {_PREFIX + language for language in self.languages}
-            _check(self.languages, [label.removeprefix(_PREFIX) for label in _labels(self.model)])
-        best = [
-            next((score for label, score in zip(*answer, strict=True) if wanted is None or label in wanted), 0.0)
-            for answer in self._answers(text)
-        ]
-        return _probabilities(text, best)
+        return pl.col("text").map_batches(evaluate, return_dtype=pl.String)
 
-    def _second_score(self, text: pl.Series) -> pl.Series:
-        return _probabilities(text, [scores[1] if len(scores) > 1 else 0.0 for _, scores in self._answers(text)])
+    def _probability(self, place: int) -> pl.Expr:
+        def compute(answers: Answers) -> Numbers:
+            return np.clip(answers.scores[:, place], 0.0, 1.0)  # fastText's can pass 1 by 0.00001
+
+        return _memory.signal(self._answers, compute, pl.Float64, (self.model, self.languages))
 
 
-_memory: Memory[list[Answer]] = Memory()
+_memory: Memory[Answers] = Memory()
 
 
-@cache
-def _model(name: str) -> Any:
-    """Open a model, once per process; it never travels between processes, each opens its own."""
-    import fasttext
+def opened(name: str) -> "Model":
+    """Return a model; it is opened once per process and never travels between processes."""
+    from filters.fasttext_model import open_model
 
-    return fasttext.load_model(str(assets.path(name)))
-
-
-@cache
-def _labels(name: str) -> list[str]:
-    labels: list[str] = _model(name).get_labels()
-    return labels
+    return open_model(name)
 
 
-def _identify(text: pl.Series, name: str, everything: bool) -> list[Answer]:
-    """Return the two likeliest languages of each text, or all of them; none for a blank text."""
-    pieces = [_piece(value) for value in text.fill_null("")]
-    answers: list[Answer] = [([], [])] * len(pieces)
-    places = [place for place, piece in enumerate(pieces) if piece]
-    labels, scores = _model(name).predict([pieces[place] for place in places], k=-1 if everything else 2)
-    for place, *answer in zip(places, labels, scores, strict=True):
-        answers[place] = answer[0], answer[1]
-    return answers
+def _identify(text: pl.Series, name: str, languages: tuple[str, ...] | None) -> Answers:
+    from filters.excerpts import excerpts
+
+    model = opened(name)
+    wanted = None
+    if languages is not None:
+        _check(languages, model.labels)
+        wanted = np.array([label in languages for label in model.labels], np.uint8)
+    data, offsets = buffers(text)
+    pieces, bounds = excerpts(data, np.stack([offsets[:-1], offsets[1:]], axis=1), PIECE)
+    labels, scores = model.predict(data, pieces, bounds, 2, wanted)
+    blank = (text.str.strip_chars().str.len_bytes() == 0).fill_null(True).to_numpy()
+    labels[blank], scores[blank] = -1, 0.0  # to the model, white space beyond ASCII is a word
+    return Answers(labels, scores)
 
 
-def _piece(text: str) -> str:
-    """Return a bounded piece that stands for the text, on one line as the model wants it."""
-    if len(text) > 3 * _PIECE:
-        middle = (len(text) - _PIECE) // 2
-        text = f"{text[:_PIECE]} {text[middle : middle + _PIECE]} {text[-_PIECE:]}"
-    return text.replace("\n", " ").strip()
-
-
-def _probabilities(text: pl.Series, scores: Sequence[float]) -> pl.Series:
-    """Return a column with null where the text is null; the model's sums of floats can pass 1 by a rounding error."""
-    column = pl.Series(text.name, np.clip(np.asarray(scores, np.float64), 0.0, 1.0), pl.Float64)
-    return column.set(text.is_null(), None) if text.null_count() else column
+def label_names(model: str, labels: NDArray[Any]) -> pl.Series:
+    """Return the names of labels by their places in a model, null for those that are -1."""
+    places = pl.Series(labels)
+    return pl.Series(opened(model).labels, dtype=pl.String).gather(places.set(places < 0, None))
 
 
 def _check(languages: Sequence[str], known: Sequence[str]) -> None:

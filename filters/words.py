@@ -231,8 +231,9 @@ def buffers(text: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return a column as one UTF-8 buffer and its offsets; a null is empty."""
     array = text.fill_null("").rechunk().to_arrow()  # large_string: 64-bit offsets into one buffer
     _, offsets, data = array.buffers()
-    bounds = np.frombuffer(offsets, np.int64, len(array) + 1, array.offset * 8) if offsets else np.zeros(1, np.int64)
-    return np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8), bounds
+    # Of the same type whatever the column holds: read-only, or the kernels would be compiled once more.
+    bounds = np.frombuffer(offsets, np.int64, len(array) + 1, array.offset * 8) if offsets else _NO_BOUNDS
+    return np.frombuffer(data or b"", np.uint8), bounds
 
 
 def strings(data: NDArray[np.uint8], bounds: NDArray[np.int64], missing: pl.Series) -> pl.Series:
@@ -244,6 +245,7 @@ def strings(data: NDArray[np.uint8], bounds: NDArray[np.int64], missing: pl.Seri
     return column.set(missing, None) if missing.any() else column
 
 
+_NO_BOUNDS = np.frombuffer(bytes(8), np.int64)
 _memory: Memory[Batch] = Memory()
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from filters.base import Step
-from filters.words import Segmenter, segmenter_version, word_starts
+from filters.words import Segmenter, buffers, segmenter_version, word_starts
 from pipeline.dedup.alphabet import alphabet
 from pipeline.dedup.kernels import band_hashes, signatures, split_words
 
@@ -95,10 +95,7 @@ def utf8(text: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The bytes of all documents and where each begins, n + 1 offsets. A null is as long as an empty text."""
     if text.dtype != pl.String:
         raise TypeError(f"text has to be a column of strings, not of {text.dtype}")
-    array = text.fill_null("").rechunk().to_arrow()
-    _, offsets, data = array.buffers()
-    found = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
-    return np.frombuffer(data if data is not None else b"", np.uint8), found
+    return buffers(text)
 
 
 @lru_cache(maxsize=8)
