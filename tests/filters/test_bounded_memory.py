@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-WORKER = '''
+WORKER = """
 import random, sys
 import polars as pl
 from filters import C4, C4Lines, FineWeb, Gopher, Repetition, Url
@@ -44,7 +44,7 @@ for first in range(0, DOCUMENTS, BATCH):
         level = resident()
     peak = max(peak, resident() if first + BATCH >= LEVEL else 0.0)
 print(level, peak, kept)
-'''
+"""
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to see the memory of a process")
