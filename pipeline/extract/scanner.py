@@ -65,18 +65,12 @@ PARENT, TAG, CHILD = range(3)
 _HTML, _HEAD_TAG, _BODY, _P, _BR, _A = (NUMBER[name] for name in ("html", "head", "body", "p", "br", "a"))
 _LI, _UL, _OL, _MENU, _DIR = (NUMBER[name] for name in ("li", "ul", "ol", "menu", "dir"))
 _DD, _DT, _DL, _DIV, _ADDRESS = (NUMBER[name] for name in ("dd", "dt", "dl", "div", "address"))
-_TABLE, _TR, _TD, _TH, _CAPTION, _COLGROUP = (
-    NUMBER[name] for name in ("table", "tr", "td", "th", "caption", "colgroup")
-)
+_TABLE, _TR, _TD, _TH, _CAPTION = (NUMBER[name] for name in ("table", "tr", "td", "th", "caption"))
 _THEAD, _TBODY, _TFOOT = (NUMBER[name] for name in ("thead", "tbody", "tfoot"))
-_PRE_TAG, _LISTING, _TEXTAREA, _CODE_TAG, _KBD, _SAMP, _TT = (
-    NUMBER[name] for name in ("pre", "listing", "textarea", "code", "kbd", "samp", "tt")
-)
+_PRE_TAG, _LISTING, _CODE_TAG = (NUMBER[name] for name in ("pre", "listing", "code"))
 _EM, _I, _STRONG_TAG, _B, _Q = (NUMBER[name] for name in ("em", "i", "strong", "b", "q"))
-_BLOCKQUOTE, _OPTION, _OPTGROUP, _HR, _WBR = (
-    NUMBER[name] for name in ("blockquote", "option", "optgroup", "hr", "wbr")
-)
-_H1, _H6, _FIGCAPTION, _SUMMARY, _DIALOG = (NUMBER[name] for name in ("h1", "h6", "figcaption", "summary", "dialog"))
+_BLOCKQUOTE, _OPTION, _OPTGROUP, _HR = (NUMBER[name] for name in ("blockquote", "option", "optgroup", "hr"))
+_H1, _FIGCAPTION, _DIALOG = (NUMBER[name] for name in ("h1", "figcaption", "dialog"))
 _RUBY, _RT, _RP, _PLAINTEXT, _SVG, _MATH = (NUMBER[name] for name in ("ruby", "rt", "rp", "plaintext", "svg", "math"))
 
 
@@ -526,37 +520,27 @@ def _pop(work: _Work, tags: Tags, to: int) -> None:
                 if tag == _LI:
                     state[_MARKER] = 0
             elif not entry[_S_SKIP]:
-                _end_mark(work, tag)
+                _marked(work, tag, False)
             work.opened[tag] -= 1
         state[_TOP] -= 1
 
 
 @kernel
-def _end_mark(work: _Work, tag: int) -> None:
+def _marked(work: _Work, tag: int, opens: bool) -> None:
+    """Write the mark of an element in a line, if it has one."""
+    mark = 0
     if tag == _A:
-        _mark(work, LINK_END, False)
-    elif tag == _CODE_TAG or tag == _KBD or tag == _SAMP or tag == _TT:
-        _mark(work, CODE_END, False)
+        mark = LINK
+    elif tag == _CODE_TAG:
+        mark = CODE
     elif tag == _EM or tag == _I:
-        _mark(work, EMPHASIS_END, False)
+        mark = EMPHASIS
     elif tag == _STRONG_TAG or tag == _B:
-        _mark(work, STRONG_END, False)
+        mark = STRONG
     elif tag == _Q:
         _put(work, U8(0x22))
-
-
-@kernel
-def _start_mark(work: _Work, tag: int) -> None:
-    if tag == _A:
-        _mark(work, LINK, True)
-    elif tag == _CODE_TAG or tag == _KBD or tag == _SAMP or tag == _TT:
-        _mark(work, CODE, True)
-    elif tag == _EM or tag == _I:
-        _mark(work, EMPHASIS, True)
-    elif tag == _STRONG_TAG or tag == _B:
-        _mark(work, STRONG, True)
-    elif tag == _Q:
-        _put(work, U8(0x22))
+    if mark:
+        _mark(work, mark if opens else mark + 1, opens)
 
 
 @kernel
@@ -914,7 +898,7 @@ def _start_tag(page: Bytes, at: int, end: int, tags: Tags, keywords: Keywords, w
                 i += 1
     _push(work, tags, tag, mask, read)
     if not flags & BLOCK and not stack[state[_TOP], _S_SKIP]:
-        _start_mark(work, tag)
+        _marked(work, tag, True)
     if (tag == _PRE_TAG or tag == _LISTING) and at < end:  # the line break right behind the tag is not shown
         if page[at] == 0x0A:
             at += 1
@@ -992,7 +976,7 @@ def _close_inline(work: _Work, tags: Tags, tag: int) -> None:
         _pop(work, tags, place - 1)
     elif place > 0:
         if stack[state[_TOP], _S_LINK]:
-            _end_mark(work, tag)
+            _marked(work, tag, False)
         stack[place, _S_TAG] = -1
         work.opened[tag] -= 1
         for above in range(place, state[_TOP] + 1):
