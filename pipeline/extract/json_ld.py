@@ -15,7 +15,7 @@ _MOST_THINGS = 256
 _MOST_NAMES = 32
 
 _OPENING, _CLOSING = ("/*", "//", "<!--", "<![CDATA[", "*/"), ("*/", "]]>", "-->", "//", "/*", ";")
-_VOCABULARY = re.compile(r"\A(?:https?://schema\.org/|schema:)", re.IGNORECASE)
+_VOCABULARY = re.compile(r"\A(?:https?://(?:www\.)?schema\.org/|schema:)", re.IGNORECASE)
 
 Thing = Mapping[str, Any]
 

@@ -152,16 +152,22 @@ def _title(notes: Notes, main: Sequence[Thing], site: str | None) -> str | None:
         words = f"{_words(heading)} "
         if words != " " and any(_is_title(words, title) for title in said):
             return heading[:LONGEST_NAME]
-    if len(headings) == 1:
-        heading_words = set(_words(headings[0]).split())
-        if not declared or any(not heading_words.isdisjoint(title.split()) for title in said):
-            return headings[0][:LONGEST_NAME]
+    if len(headings) == 1 and _rewords(headings[0], said):
+        return headings[0][:LONGEST_NAME]
     return next((_without_site(title, site)[:LONGEST_NAME] for title in [*declared, *headings]), None)
 
 
 def _is_title(heading: str, declared: str) -> bool:
-    """Whether a heading is how a declared title starts, or a good part of it: not just the name of a section."""
-    return declared.startswith(heading) or (f" {heading}" in f" {declared}" and 4 * len(heading) >= len(declared))
+    """Whether a heading is how a declared title starts, or most of it."""
+    return declared.startswith(heading) or (f" {heading}" in f" {declared}" and 2 * len(heading) >= len(declared))
+
+
+def _rewords(heading: str, said: Sequence[str]) -> bool:
+    """Whether a heading says what is declared in other words, and not in some of them as the name of a section does."""
+    words = _words(heading)
+    if any(f" {words} " in f" {title}" for title in said):
+        return False
+    return not said or any(not set(words.split()).isdisjoint(title.split()) for title in said)
 
 
 def _without_site(title: str, site: str | None) -> str:

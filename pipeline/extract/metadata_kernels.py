@@ -7,7 +7,18 @@ there is room for is passed over.
 
 import numpy as np
 
-from filters.hashing import U64, Bytes, Ints, inlined, kernel, load, trailing_zeros
+from filters.hashing import U64, Bytes, Ints, inlined, kernel
+from pipeline.extract.tag_bytes import (
+    comment_end,
+    contains,
+    end_tag,
+    ends_name,
+    is_letter,
+    is_space,
+    next_byte,
+    packed,
+    word,
+)
 
 KINDS = (
     LANGUAGE,
@@ -37,24 +48,15 @@ LONGEST_CONTENT = 4096
 
 _LESS, _MORE, _SLASH, _BANG, _HYPHEN, _EQUALS, _QUESTION = b"<>/!-=?"
 _QUOTE, _APOSTROPHE = b"\"'"
-_ONES, _TOPS, _CASE, _ALL = (
-    U64(0x0101010101010101),
-    U64(0x8080808080808080),
-    U64(0x2020202020202020),
-    U64(0xFFFFFFFFFFFFFFFF),
-)
-
-
-def _word(name: str) -> np.uint64:
-    """The first eight bytes of a name in small letters, as `_packed` gives them."""
-    return U64(int.from_bytes(name.encode()[:8], "little"))
+_OTHER = U64(0xFFFFFFFFFFFFFFFF)
+"""In place of a name longer than any that counts."""
 
 
 _HTML, _H1, _META, _LINK, _BASE, _A, _TIME = (
-    _word(name) for name in ("html", "h1", "meta", "link", "base", "a", "time")
+    word(name) for name in ("html", "h1", "meta", "link", "base", "a", "time")
 )
 _SCRIPT, _STYLE, _TITLE, _TEXTAREA, _IFRAME, _XMP, _SVG = (
-    _word(name) for name in ("script", "style", "title", "textarea", "iframe", "xmp", "svg")
+    word(name) for name in ("script", "style", "title", "textarea", "iframe", "xmp", "svg")
 )
 _ATTRIBUTES = (
     "name",
@@ -70,11 +72,11 @@ _ATTRIBUTES = (
     "itemtype",
 )
 _NAME, _PROPERTY, _ITEMPROP, _EQUIV, _CONTENT, _REL, _HREF, _LANG, _TYPE, _DATETIME, _ITEMTYPE = range(11)
-_WORDS = np.array([_word(name) for name in _ATTRIBUTES], np.uint64)
+_WORDS = np.array([word(name) for name in _ATTRIBUTES], np.uint64)
 _SIZES = np.array([len(name) for name in _ATTRIBUTES], np.int64)
 _MOST_ATTRIBUTES = len(_ATTRIBUTES)
 _ITEMS = ("author", "creator", "headline", "datepublished", "datecreated", "inlanguage", "license", "publisher")
-_ITEM_WORDS = np.array([_word(name) for name in _ITEMS], np.uint64)
+_ITEM_WORDS = np.array([word(name) for name in _ITEMS], np.uint64)
 _ITEM_SIZES = np.array([len(name) for name in _ITEMS], np.int64)
 _LD_JSON, _CANONICAL, _LICENSE, _AUTHOR, _OF_AUTHOR, _OF_AUTHORS = (
     np.frombuffer(name, np.uint8)
@@ -106,26 +108,26 @@ def find(data: Bytes, room: Ints, scratch: Ints, out: Ints) -> int:
     at, last, found = 0, len(data), 0
     in_svg = False
     while True:
-        at = _next(data, at, last, _LESS)
+        at = next_byte(data, at, last, _LESS)
         if at + 1 >= last:
             return found
         mark = data[at + 1]
         if mark == _BANG and at + 3 < last and data[at + 2] == data[at + 3] == _HYPHEN:
-            at = _comment_end(data, at + 4, last)
+            at = comment_end(data, at + 4, last)
             continue
         if mark == _SLASH or mark == _BANG or mark == _QUESTION:
-            if _packed(data, at + 2, last, 3) == _SVG:
+            if packed(data, at + 2, last, 3) == _SVG:
                 in_svg = False
-            at = _next(data, at, last, _MORE)
+            at = next_byte(data, at, last, _MORE)
             continue
         at += 1
-        if not _letter(mark):
+        if not is_letter(mark):
             continue
         first = at
-        while at < last and not _ends_name(data[at]):
+        while at < last and not ends_name(data[at]):
             at += 1
         size = at - first
-        name = _packed(data, first, last, size) if size <= 8 else _ALL
+        name = packed(data, first, last, size) if size <= 8 else _OTHER
         at, seen = _attributes(data, at, last, values)
         # What is in a tag that the page's end cuts off is not noted: a browser does not see the tag either.
         if at > last:
@@ -134,7 +136,7 @@ def find(data: Bytes, room: Ints, scratch: Ints, out: Ints) -> int:
         if name == _SVG:
             in_svg = True
         elif _is_raw(name) and not (in_svg and name == _TITLE):
-            at = _end_tag(data, at, last, name, size)
+            at = end_tag(data, at, last, name, size)
 
 
 @kernel
@@ -164,18 +166,18 @@ def _note(
             rel = _has(seen, _REL)
             begin, end = values[2 * _REL], min(values[2 * _REL + 1], values[2 * _REL] + _LONGEST_WORDS)
             if rel and (
-                _contains(data, begin, end, _LICENSE) or (name == _LINK and _contains(data, begin, end, _CANONICAL))
+                contains(data, begin, end, _LICENSE) or (name == _LINK and contains(data, begin, end, _CANONICAL))
             ):
                 found = _add(LINK, _REL, _HREF, values, room, counts, out, found)
             elif name == _A and counts[AUTHOR] < room[AUTHOR]:
                 to, to_end = values[2 * _HREF], min(values[2 * _HREF + 1], values[2 * _HREF] + _LONGEST_WORDS)
-                if (rel and _contains(data, begin, end, _AUTHOR)) or _is_of_author(data, to, to_end):
+                if (rel and contains(data, begin, end, _AUTHOR)) or _is_of_author(data, to, to_end):
                     found = _add_content(data, AUTHOR, -1, name, size, at, last, values, room, counts, out, found)
     elif name == _SCRIPT:
         if _has(seen, _TYPE):
             begin, end = values[2 * _TYPE], min(values[2 * _TYPE + 1], values[2 * _TYPE] + _LONGEST_WORDS)
-            if _contains(data, begin, end, _LD_JSON) and counts[SCRIPT] < room[SCRIPT]:
-                close = _end_tag(data, at, last, name, size)
+            if contains(data, begin, end, _LD_JSON) and counts[SCRIPT] < room[SCRIPT]:
+                close = end_tag(data, at, last, name, size)
                 found = _row(SCRIPT, 0, 0, at, close, 1, counts, out, found)
     elif name == _TITLE:
         if not in_svg:
@@ -238,7 +240,7 @@ def _add_content(
     """Note what is behind a tag up to the next end tag of its name, and the attribute `key` unless that is negative."""
     if counts[kind] == room[kind] or size > 8:
         return found
-    end = _end_tag(data, at, min(last, at + LONGEST_CONTENT), name, size)
+    end = end_tag(data, at, min(last, at + LONGEST_CONTENT), name, size)
     begin, close = (values[2 * key], values[2 * key + 1]) if key >= 0 else (0, 0)
     return _row(kind, begin, close, at, end, 1, counts, out, found)
 
@@ -264,7 +266,7 @@ def _attributes(data: Bytes, at: int, last: int, values: Ints) -> tuple[int, int
     """
     seen = 0
     while True:
-        while at < last and (_space(data[at]) or data[at] == _SLASH):
+        while at < last and (is_space(data[at]) or data[at] == _SLASH):
             at += 1
         if at >= last:
             return last + 1, seen
@@ -272,23 +274,23 @@ def _attributes(data: Bytes, at: int, last: int, values: Ints) -> tuple[int, int
             return at + 1, seen
         first = at
         at += 1  # an equals sign at the start belongs to the name
-        while at < last and not _ends_name(data[at]) and data[at] != _EQUALS:
+        while at < last and not ends_name(data[at]) and data[at] != _EQUALS:
             at += 1
         name_end = at
-        while at < last and _space(data[at]):
+        while at < last and is_space(data[at]):
             at += 1
         begin = end = at
         if at < last and data[at] == _EQUALS:
             at += 1
-            while at < last and _space(data[at]):
+            while at < last and is_space(data[at]):
                 at += 1
             if at < last and (data[at] == _QUOTE or data[at] == _APOSTROPHE):
                 begin = at + 1
-                end = _next(data, begin, last, data[at])
+                end = next_byte(data, begin, last, data[at])
                 at = end + 1
             else:
                 begin = at
-                while at < last and not _space(data[at]) and data[at] != _MORE:
+                while at < last and not is_space(data[at]) and data[at] != _MORE:
                     at += 1
                 end = at
         which = _attribute(data, first, name_end, last)
@@ -303,7 +305,7 @@ def _attribute(data: Bytes, first: int, end: int, last: int) -> int:
     size = end - first
     if size < 3 or size > 10:
         return -1
-    word = _packed(data, first, last, min(size, 8))
+    word = packed(data, first, last, min(size, 8))
     for i in range(_MOST_ATTRIBUTES):
         if word == _WORDS[i] and size == _SIZES[i]:
             return i
@@ -316,23 +318,11 @@ def _is_item(data: Bytes, first: int, end: int, last: int) -> bool:
     size = end - first
     if size < 6 or size > 13:
         return False
-    word = _packed(data, first, last, min(size, 8))
+    word = packed(data, first, last, min(size, 8))
     for i in range(len(_ITEM_WORDS)):
         if word == _ITEM_WORDS[i] and size == _ITEM_SIZES[i]:
             return True
     return False
-
-
-@kernel
-def _packed(data: Bytes, first: int, last: int, size: int) -> np.uint64:
-    """Return up to eight bytes, the first in the lowest bits, capitals as small letters."""
-    if first + 8 <= last:
-        word = load(data, first) | _CASE
-        return word if size == 8 else word & ~(_ALL << U64(8 * size))
-    word = U64(0)
-    for i in range(min(size, last - first)):
-        word |= U64(data[first + i] | 0x20) << U64(8 * i)
-    return word
 
 
 @inlined
@@ -342,86 +332,12 @@ def _is_raw(name: np.uint64) -> bool:
     return bool(found or name == _IFRAME or name == _XMP)
 
 
-@inlined
-def _letter(byte: int) -> bool:
-    return 0x61 <= byte | 0x20 <= 0x7A
-
-
-@inlined
-def _space(byte: int) -> bool:
-    return byte == 0x20 or 0x09 <= byte <= 0x0D
-
-
-@inlined
-def _ends_name(byte: int) -> bool:
-    return byte == _MORE or byte == _SLASH or byte == 0x20 or 0x09 <= byte <= 0x0D
-
-
-@kernel
-def _next(data: Bytes, at: int, last: int, byte: int) -> int:
-    """Return the place of the next such byte, or the end."""
-    sought = _ONES * U64(byte)
-    while at + 8 <= last:
-        word = load(data, at) ^ sought
-        zeros = (word - _ONES) & ~word & _TOPS
-        if zeros:
-            return at + (trailing_zeros(zeros) >> 3)
-        at += 8
-    while at < last and data[at] != byte:
-        at += 1
-    return at
-
-
-@kernel
-def _comment_end(data: Bytes, at: int, last: int) -> int:
-    """Return the place behind a comment whose text starts at a byte: `>` or `->` end it at once, or `-->`, `--!>`."""
-    first = at
-    if at < last and data[at] == _MORE:
-        return at + 1
-    if at + 1 < last and data[at] == _HYPHEN and data[at + 1] == _MORE:
-        return at + 2
-    while True:
-        at = _next(data, at, last, _MORE)
-        if at >= last:
-            return last
-        back = at - 1 if data[at - 1] != _BANG else at - 2
-        at += 1
-        if back > first and data[back] == data[back - 1] == _HYPHEN:
-            return at
-
-
-@kernel
-def _end_tag(data: Bytes, at: int, last: int, name: np.uint64, size: int) -> int:
-    """Return where the next end tag of a name of up to eight letters starts, or the end."""
-    while True:
-        at = _next(data, at, last, _LESS)
-        if at + 2 + size > last:
-            return last
-        if data[at + 1] == _SLASH and _packed(data, at + 2, last, size) == name:
-            end = at + 2 + size
-            if end == last or _ends_name(data[end]):
-                return at
-        at += 1
-
-
 @kernel
 def _is_of_author(data: Bytes, first: int, end: int) -> bool:
     """Whether an address is that of an author's page."""
-    return _contains(data, first, end, _OF_AUTHOR) or _contains(data, first, end, _OF_AUTHORS)
-
-
-@kernel
-def _contains(data: Bytes, first: int, end: int, word: Bytes) -> bool:
-    """Whether a word in small letters stands anywhere in a slice, in letters of any case."""
-    for at in range(first, end - len(word) + 1):
-        i = 0
-        while i < len(word) and data[at + i] | 0x20 == word[i]:
-            i += 1
-        if i == len(word):
-            return True
-    return False
+    return contains(data, first, end, _OF_AUTHOR) or contains(data, first, end, _OF_AUTHORS)
 
 
 @inlined
 def _starts(data: Bytes, first: int, last: int, word: Bytes) -> bool:
-    return _contains(data, first, min(last, first + len(word)), word)
+    return contains(data, first, min(last, first + len(word)), word)

@@ -75,10 +75,10 @@ _PATHS = tuple(
         ("documentation", r"/(?:docs?|documentation|manuals?|reference|javadoc|apidocs?|user-?guide|tutorials?)/"),
         ("product", r"/(?:products?|dp|item|itm)/[^/]|[-/]p[-/]?\d{4,}\b"),
         ("collection", r"/(?:collections?|shop|store|product-category|c|cat)/[^/]"),
-        ("listing", r"/(?:tags?|categor(?:y|ies)|authors?|search|directory)(?:/|\Z)|/page/\d+/?\Z"),
+        ("listing", r"/(?:tags?|categor(?:y|ies)|authors?|search|directory)(?:[/?]|\Z)|/page/\d+/?(?:\?|\Z)"),
         (
             "listing",
-            r"/(?:blog|news|articles|posts|events|jobs|courses|reviews|magazine|stories|podcasts?|archives?)/?\Z",
+            r"/(?:blog|news|articles|posts|events|jobs|courses|reviews|magazine|stories|podcasts?|archives?)/?(?:\?|\Z)",
         ),
         ("article", r"/(?:19|20)\d\d/\d\d?/|[-/](?:19|20)\d\d-\d\d-\d\d[-/]"),
         (
@@ -126,5 +126,5 @@ def _shape(url: SplitResult) -> str | None:
         return _OF_HOST.get(found.lastgroup or "", found.lastgroup)
     if url.path in ("", "/") and not url.query:
         return "other"
-    address = f"{url.path}?{url.query}"[:_LONGEST]
+    address = f"{url.path}?{url.query}"[:_LONGEST].removesuffix("?")
     return next((kind for kind, form in _PATHS if form.search(address)), None)
