@@ -11,8 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from filters.hashing import I64, STEP, U64, finish, kernel
-from pipeline.extract.keywords import GROUPS
-from pipeline.extract.scanner import (
+from pipeline.extract.blocks import (
     CELL,
     CHILD,
     END,
@@ -30,6 +29,7 @@ from pipeline.extract.scanner import (
     TAG,
     Blocks,
 )
+from pipeline.extract.keywords import GROUPS
 from pipeline.extract.tags import NUMBER
 
 F32 = np.float32
@@ -421,11 +421,10 @@ def _row(
 
 def page_features(page: bytes) -> tuple[list[str], Floats]:
     """Return the texts of a page's blocks (of valid UTF-8), and their features."""
-    from pipeline.extract import keywords, scanner, tags
+    from pipeline.extract.blocks import MARKS
+    from pipeline.extract.page import blocks_of
 
-    found = scanner.scan(np.frombuffer(page, np.uint8), tags.tables(), keywords.automaton())
+    found = blocks_of(page)
     raw = found.text.tobytes()
-    texts = [
-        raw[first:last].translate(None, bytes(scanner.MARKS)).decode() for first, last in found.blocks[:, :2].tolist()
-    ]
+    texts = [raw[first:last].translate(None, bytes(MARKS)).decode() for first, last in found.blocks[:, :2].tolist()]
     return texts, matrix(found)

@@ -1,0 +1,47 @@
+"""Whole pages: their blocks, and all the text that they show."""
+
+from typing import Literal
+
+import numpy as np
+
+from pipeline.extract.blocks import FLAGS, HIDDEN, Blocks
+from pipeline.extract.keywords import automaton
+from pipeline.extract.render import render
+from pipeline.extract.scanner import scan
+from pipeline.extract.tags import characters
+from pipeline.readers.encoding import decode
+
+Format = Literal["text", "markdown"]
+
+
+def blocks_of(html: bytes | str, encoding: str | None = "utf-8") -> Blocks:
+    """Return the blocks of a page.
+
+    Args:
+        encoding: of bytes that are no valid UTF-8. None finds it out from the page; with UTF-8, what is not valid
+            becomes U+FFFD.
+    """
+    return scan(np.frombuffer(_utf8(html, encoding), np.uint8), characters(), automaton())
+
+
+def whole_text(
+    html: bytes | str, format: Format = "text", *, encoding: str | None = "utf-8", emphasis: bool = False
+) -> str:
+    """Return all text that a page shows; `encoding` as in `blocks_of`."""
+    found = blocks_of(html, encoding)
+    shown = found.blocks[:, FLAGS] & HIDDEN == 0
+    return render(found, shown, format == "markdown", emphasis).tobytes().decode()
+
+
+def _utf8(html: bytes | str, encoding: str | None) -> bytes:
+    if isinstance(html, str):
+        try:
+            return html.encode()
+        except UnicodeEncodeError:  # half a surrogate pair
+            return html.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+    try:
+        html.decode()
+    except UnicodeDecodeError:
+        text = decode(html)[0] if encoding is None else html.decode(encoding, "replace")
+        return text.encode()
+    return html
