@@ -74,3 +74,5 @@ class Blocks(NamedTuple):
     """Shape [elements, 2]: keywords of the element itself; of everything that it stands in, itself too."""
     tables: Table
     """Shape [tables, TABLE_COLUMNS or more]; table 0 is none."""
+    noscript: int
+    """Bytes of the page in elements for readers without scripts, which were passed over."""

@@ -267,7 +267,8 @@ def _absolute(link: str, base: str | None, url: str | None) -> str | None:
         if url:
             link = urljoin(urljoin(url, base) if base else url, link)
         parts = urlsplit(link)
+        address = _SPACE.sub("%20", parts.geturl())
+        address.encode()  # no half of a surrogate pair
     except ValueError:
         return None
-    address = _SPACE.sub("%20", parts.geturl())
     return address if parts.scheme in ("http", "https") and parts.netloc and len(address) <= LONGEST_URL else None

@@ -24,9 +24,11 @@ _IN_LINE = frozenset(
     "a abbr b bdi bdo big cite code em font i kbd mark q s small span strong sub sup tt u var wbr".split()
 )
 _UNSEEN = frozenset("script style svg template button".split())
-_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u200b\u2060\ufeff\xad]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u200b\u2060\ufeff\xad\ud800-\udfff]")
+"""And halves of surrogate pairs, which escapes in JSON-LD may be."""
 _NAME = re.compile(
-    r"""<[^<>]*\bitemprop\s*=\s*["']?name\b(?:[^<>]*\bcontent\s*=\s*["']([^"'<>]*))?[^<>]*>([^<]*)""", re.IGNORECASE
+    r"""<(?=[^<>]*>)[^<>]*\bitemprop\s*=\s*["']?name\b(?:[^<>]*\bcontent\s*=\s*["']([^"'<>]*))?[^<>]*>([^<]*)""",
+    re.IGNORECASE,
 )
 
 

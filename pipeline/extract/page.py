@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.extract.blocks import FLAGS, HIDDEN, Blocks
+from pipeline.extract.blocks import END, FLAGS, HIDDEN, START, Blocks
 from pipeline.extract.keywords import automaton
 from pipeline.extract.render import render
 from pipeline.extract.scanner import scan
@@ -14,14 +14,31 @@ from pipeline.readers.encoding import decode
 Format = Literal["text", "markdown"]
 
 
+_MANY_TIMES, _A_TEXT = 4, 500
+
+
 def blocks_of(html: bytes | str, encoding: str | None = "utf-8") -> Blocks:
     """Return the blocks of a page.
+
+    Pages that scripts would fill, and that have their text for readers without scripts in `noscript`, are read as by
+    such a reader: it gets at least four times the text then, and at least 500 bytes.
 
     Args:
         encoding: of bytes that are no valid UTF-8. None finds it out from the page; with UTF-8, what is not valid
             becomes U+FFFD.
     """
-    return scan(np.frombuffer(_utf8(html, encoding), np.uint8), characters(), automaton())
+    page = np.frombuffer(utf8(html, encoding), np.uint8)
+    found = scan(page, characters(), automaton(), True)
+    if found.noscript > max(_A_TEXT, _MANY_TIMES * (shown := _shown_bytes(found))):
+        other = scan(page, characters(), automaton(), False)
+        if _shown_bytes(other) > max(_A_TEXT, _MANY_TIMES * shown):
+            return other
+    return found
+
+
+def _shown_bytes(found: Blocks) -> int:
+    shown = found.blocks[found.blocks[:, FLAGS] & HIDDEN == 0]
+    return int((shown[:, END] - shown[:, START]).sum())
 
 
 def whole_text(
@@ -33,7 +50,7 @@ def whole_text(
     return render(found, shown, format == "markdown", emphasis).tobytes().decode()
 
 
-def _utf8(html: bytes | str, encoding: str | None) -> bytes:
+def utf8(html: bytes | str, encoding: str | None) -> bytes:
     if isinstance(html, str):
         try:
             return html.encode()

@@ -27,6 +27,7 @@ _HTML, _HEAD, _BODY, _FRAMESET = (NUMBER[name] for name in ("html", "head", "bod
 _P, _BR, _HR, _RUBY, _RP = (NUMBER[name] for name in ("p", "br", "hr", "ruby", "rp"))
 _PRE, _LISTING, _CODE, _PLAINTEXT, _XMP = (NUMBER[name] for name in ("pre", "listing", "code", "plaintext", "xmp"))
 _SVG, _MATH, _DIALOG, _SCRIPT = (NUMBER[name] for name in ("svg", "math", "dialog", "script"))
+_NOSCRIPT, _OTHER = NUMBER["noscript"], NUMBER[""]
 I32: Any = np.int32
 _CDATA = np.frombuffer(b"<![CDATA[", np.uint8)
 _MOST_IN_STEP = 8
@@ -34,8 +35,12 @@ _MOST_IN_STEP = 8
 
 
 @njit(cache=True, nogil=True)
-def scan(page: Bytes, named: Hashes, keywords: Keywords) -> Blocks:
-    """Scan a page in valid UTF-8."""
+def scan(page: Bytes, named: Hashes, keywords: Keywords, scripting: bool) -> Blocks:
+    """Scan a page in valid UTF-8.
+
+    Args:
+        scripting: read it as browsers do that run scripts, to which `noscript` is nothing.
+    """
     room = len(page) // 256 + 64
     # The most that is made of bytes: of the four of `<p>x` in code, emphasised and strong, seven; of the three of a
     # quotation that is never closed, with a mark at either end, six.
@@ -47,6 +52,7 @@ def scan(page: Bytes, named: Hashes, keywords: Keywords) -> Blocks:
     nodes[0], tables[0] = 0, 0
     nodes[0, blocks.PARENT] = -1
     memory[TOP] = STACK
+    memory[state.SCRIPTING] = scripting
     memory[state.NODES] = memory[state.TABLES] = memory[state.FRESH] = memory[state.BEFORE] = 1
     at = I64(0)
     while at < len(page):
@@ -75,6 +81,7 @@ def scan(page: Bytes, named: Hashes, keywords: Keywords) -> Blocks:
         nodes,
         masks,
         tables[: memory[state.TABLES]],
+        memory[state.NOSCRIPT],
     )
 
 
@@ -192,6 +199,8 @@ def _comment(page: Bytes, at: int, named: Hashes, work: Work) -> int:
 def _end_tag(page: Bytes, at: int, keywords: Keywords, work: Work) -> int:
     memory = work.memory
     tag, at = tag_name(page, at)
+    if tag == _NOSCRIPT and not memory[state.SCRIPTING]:
+        tag = _OTHER
     if at < len(page) and page[at] == 0x3E:
         at += 1
     else:
@@ -221,6 +230,8 @@ def _start_tag(page: Bytes, at: int, named: Hashes, keywords: Keywords, work: Wo
     name = at
     tag, at = tag_name(page, at)
     size = at - name
+    if tag == _NOSCRIPT and not memory[state.SCRIPTING]:
+        tag = _OTHER
     mask, at = attributes(page, at, tag, keywords, memory)
     groups = groups_of(tag)
     if memory[memory[TOP] + state.S_FOREIGN] == state.FOREIGN:
@@ -243,7 +254,10 @@ def _start_tag(page: Bytes, at: int, named: Hashes, keywords: Keywords, work: Wo
     if not begin(work, tag, groups):
         return at
     if groups & tags.RAW and groups & tags.SKIPPED:
-        return raw_end(page, at, name, size, tag == _SCRIPT)
+        close = raw_end(page, at, name, size, tag == _SCRIPT)
+        if tag == _NOSCRIPT:
+            memory[state.NOSCRIPT] += close - at
+        return close
     hidden = memory[state.R_HIDDEN] or (tag == _DIALOG and not memory[state.R_OPEN])
     if not memory[memory[TOP] + state.S_SKIP]:
         _begins(work, tag, groups, mask, hidden)

@@ -60,14 +60,17 @@ WORK_COLUMNS = (BLOCK_COLUMNS + 3, NODE_COLUMNS + 7, TABLE_COLUMNS + 4)
     PENDING,
     BODY,
     PAGE,
+    SCRIPTING,
+    NOSCRIPT,
     MARKED,
-) = range(22)
+) = range(24)
 # ACTIVE: marks that began in this line, one bit a kind; PENDING: those that will before the next character; MARKED:
-# how many elements of each of three kinds are open.
-MATH = 26
+# how many elements of each of three kinds are open; SCRIPTING: whether scripts run, so that `noscript` is not shown;
+# NOSCRIPT: bytes of the page in that.
+MATH = MARKED + 3
 """Whether it is known where a formula began, to go back to, and then `REMEMBERED` of the state there."""
 REMEMBERED = (USED, SPACE, BREAKS, FRESH, LINKS, ACTIVE, PENDING, BEGIN, BLOCKS)
-READ = 40
+READ = MATH + 1 + len(REMEMBERED)
 (
     R_HIDDEN,
     R_OPEN,
@@ -86,7 +89,7 @@ READ = 40
 ) = (READ + place for place in range(14))
 """What was read of the attributes of the tag in work."""
 NO_NUMBER = 1 << 40
-OPENED = READ + 16
+OPENED = R_LAYOUT + 1
 """How many elements of each tag are open."""
 SPANS = OPENED + len(NAMES)
 SPAN_COLUMNS, SPAN_LEVELS = 64, 8

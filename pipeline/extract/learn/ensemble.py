@@ -21,32 +21,33 @@ def exported(dump: Mapping[str, Any]) -> Trees:
 
     Thresholds are rounded down to float32, which changes no decision about numbers that are float32 themselves.
     """
-    feature: list[int] = []
-    threshold: list[np.float32] = []
-    children: list[list[int]] = []
+    nodes: list[tuple[int, np.float32, int]] = []
 
-    def add(part: Mapping[str, Any]) -> int:
-        place = len(feature)
-        children.append([-1, -1])
+    def room(places: int) -> int:
+        nodes.extend([(-1, np.float32(0), 0)] * places)
+        return len(nodes) - places
+
+    def put(part: Mapping[str, Any], place: int) -> None:
         if "split_feature" not in part:
-            feature.append(-1)
-            threshold.append(np.float32(part["leaf_value"]))
-            return place
+            nodes[place] = (-1, np.float32(part["leaf_value"]), 0)
+            return
         if part["decision_type"] != "<=" or part["missing_type"] != "None":
             raise ValueError(f"a split by '{part['decision_type']}' with missing values '{part['missing_type']}'")
-        feature.append(part["split_feature"])
-        threshold.append(_rounded_down(part["threshold"]))
-        children[place] = [add(part["left_child"]), add(part["right_child"])]
-        return place
+        child = room(2)
+        nodes[place] = (part["split_feature"], _rounded_down(part["threshold"]), child)
+        put(part["left_child"], child)
+        put(part["right_child"], child + 1)
 
-    roots = [add(tree["tree_structure"]) for tree in dump["tree_info"]]
-    left, right = np.array(children, np.int32).reshape(-1, 2).T
+    roots = []
+    for tree in dump["tree_info"]:
+        roots.append(room(1))
+        put(tree["tree_structure"], roots[-1])
+    feature, threshold, child = zip(*nodes, strict=True)
     return Trees(
         np.array(roots, np.int32),
-        np.array(feature, np.int32),
+        np.array(feature, np.int16),
         np.array(threshold, np.float32),
-        np.ascontiguousarray(left),
-        np.ascontiguousarray(right),
+        np.array(child, np.int32),
     )
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pipeline.extract.learn import gold, manuals
 from pipeline.extract.learn.ensemble import exported, write
 from pipeline.extract.learn.gold import Page
-from pipeline.extract.learn.labels import segment_labels, text_labels
+from pipeline.extract.learn.labels import Labels, segment_labels, text_labels
 from pipeline.extract.learn.teacher import taught
 from pipeline.extract.trees import Trees, probabilities
 
@@ -100,9 +100,7 @@ def tabulated(
         texts, matrix = features(page.html)
         if not np.isfinite(matrix).all():
             raise ValueError(f"{page.name}: a feature is no finite number")
-        known = (
-            segment_labels(texts, page.wanted, page.unwanted) if page.text is None else text_labels(texts, page.text)
-        )
+        known = _known(texts, page)
         total = float(known.weight.sum())
         if known.coverage < settings.least_coverage or total == 0:
             ignored["the truth is not in the page" if total else "nothing known"] += 1
@@ -124,6 +122,23 @@ def tabulated(
         tuple(kept),
         tuple(blocks),
     )
+
+
+_SURE = 3.0
+"""What a word in a segment that a person chose counts, against one that a teacher did."""
+
+
+def _known(texts: Sequence[str], page: Page) -> Labels:
+    """Return the labels of a page by its text, its segments, or both: then segments decide where they say something."""
+    if page.text is None:
+        return segment_labels(texts, page.wanted, page.unwanted)
+    by_text = text_labels(texts, page.text)
+    if not page.wanted and not page.unwanted:
+        return by_text
+    sure = segment_labels(texts, page.wanted, page.unwanted)
+    said = sure.weight > 0
+    weight = np.where(said, np.float32(_SURE) * sure.weight, by_text.weight)
+    return Labels(np.where(said, sure.label, by_text.label), weight, by_text.coverage)
 
 
 def fitted(table: Table, settings: Settings, rows: NDArray[np.bool_] | None = None) -> Trees:
@@ -168,6 +183,9 @@ def sources(root: Path, cache: Path, unpacked: Path | None, untaught: Sequence[P
     """
     splits, ignored = gold.splits(root), Counter[str]()
     found = {"gold": [page for page in gold.wcxb(root) if splits.part(page) == "train"]}
+    segments = list(gold.trafilatura_dev(root))
+    texts = {page.name: page.text for page in taught(segments, cache, ignored)}
+    found["segments"] = [page._replace(text=texts.get(page.name)) for page in segments]
     if unpacked:
         found["manuals"] = [page for page in manuals.unpacked(unpacked, 60) if splits.part(page) == "train"]
     if untaught:
@@ -177,7 +195,7 @@ def sources(root: Path, cache: Path, unpacked: Path | None, untaught: Sequence[P
     return found
 
 
-IMPORTANCE: Mapping[str, float] = {"gold": 1.0, "manuals": 0.3, "teacher": 0.5}
+IMPORTANCE: Mapping[str, float] = {"gold": 1.0, "segments": 1.0, "manuals": 0.3, "teacher": 0.5}
 """What a page counts, by what its truth is: manuals are many pages of few templates, and teachers err."""
 
 

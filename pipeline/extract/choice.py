@@ -1,0 +1,91 @@
+"""Which blocks of a page are its main text: trees say how probable each is, and what is taken makes the best whole.
+
+No fixed probability is asked for. On a page where the trees are sure of little, half of what seems likely belongs to
+the text; on one with a clear text, next to nothing beside it does. Of all cut-offs that one is taken with which the
+words chosen have the best expected F-measure (van Rijsbergen 1979, chapter 7; Ye et al. 2012, "Optimizing F-measures").
+That number is also how sure the choice is.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from filters.hashing import I64, kernel
+from pipeline.extract import summary as known
+from pipeline.extract.blocks import Blocks
+from pipeline.extract.features import COUNT, row
+from pipeline.extract.lines import Choice
+from pipeline.extract.summary import F32, Floats, Summary, Sums, summary
+from pipeline.extract.trees import Trees, value
+
+_STEPS = 256
+_MOST_ASKED, _LEAST_ASKED = 0.5, 0.1
+"""A block more probable than the first is always taken, one less probable than the second never."""
+
+
+class Effort(NamedTuple):
+    """How many trees are asked about a block."""
+
+    first: int
+    """All blocks are shown to so many."""
+    last: int
+    """Those about which they are unsure, to so many."""
+    margin: float
+    """Unsure is a sum of values (the logarithm of the odds) nearer to zero."""
+
+
+@njit(cache=True, nogil=True)
+def choose(page: Blocks, trees: Trees, effort: Effort, beta: float) -> tuple[Choice, float]:
+    """Return which blocks are main text, and the F-measure expected of that, 0 if nothing is.
+
+    Args:
+        beta: how many times more recall counts than precision.
+    """
+    chosen = np.zeros(len(page.blocks), np.bool_)
+    if not len(page.blocks):
+        return chosen, 0.0
+    found = summary(page)
+    likely = np.empty(len(page.blocks), F32)
+    _judge(page, found, trees, effort, np.empty(COUNT, F32), likely)
+    bins = np.zeros((_STEPS, 2))
+    cutoff, expected = _cutoff(found, likely, beta, bins)
+    for k in range(len(chosen)):
+        chosen[k] = likely[k] >= cutoff
+    return chosen, expected
+
+
+@kernel
+def _judge(page: Blocks, found: Summary, trees: Trees, effort: Effort, features: Floats, likely: Floats) -> None:
+    """Write the probability of each block."""
+    before = 0.0
+    for k in range(len(likely)):
+        row(page, found, k, before, features)
+        before += found.read[k, known.CHARS]
+        total = 0.0
+        for tree in range(effort.first):
+            total += value(trees, trees.roots[tree], features)
+        if -effort.margin < total < effort.margin:
+            for tree in range(effort.first, effort.last):
+                total += value(trees, trees.roots[tree], features)
+        likely[k] = 1.0 / (1.0 + np.exp(-total))
+
+
+@kernel
+def _cutoff(found: Summary, likely: Floats, beta: float, bins: Sums) -> tuple[float, float]:
+    """Return the best cut-off and the F-measure expected with it."""
+    weight, wanted = beta * beta, 0.0
+    for k in range(len(likely)):
+        words = max(found.read[k, known.WORDS], F32(1.0))
+        step = min(I64(likely[k] * _STEPS), _STEPS - 1)
+        bins[step, 0] += words
+        bins[step, 1] += words * likely[k]
+        wanted += words * likely[k]
+    cutoff, best, taken, right = _MOST_ASKED, 0.0, 0.0, 0.0
+    for step in range(_STEPS - 1, int(_LEAST_ASKED * _STEPS), -1):
+        taken += bins[step, 0]
+        right += bins[step, 1]
+        measure = (1 + weight) * right / (weight * wanted + taken) if taken else 0.0
+        if step <= _MOST_ASKED * _STEPS and measure > best:
+            cutoff, best = step / _STEPS, measure
+    return cutoff, best
