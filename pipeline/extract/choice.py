@@ -14,7 +14,7 @@ from numba import njit
 from filters.hashing import I64, kernel
 from pipeline.extract import summary as known
 from pipeline.extract.blocks import Blocks
-from pipeline.extract.features import COUNT, row
+from pipeline.extract.features import COUNT, of_block, of_page
 from pipeline.extract.lines import Choice
 from pipeline.extract.summary import F32, Floats, Summary, Sums, summary
 from pipeline.extract.trees import Trees, value
@@ -59,8 +59,9 @@ def choose(page: Blocks, trees: Trees, effort: Effort, beta: float) -> tuple[Cho
 def _judge(page: Blocks, found: Summary, trees: Trees, effort: Effort, features: Floats, likely: Floats) -> None:
     """Write the probability of each block."""
     before = 0.0
+    of_page(page, found, features)
     for k in range(len(likely)):
-        row(page, found, k, before, features)
+        of_block(page, found, k, before, features)
         before += found.read[k, known.CHARS]
         total = 0.0
         for tree in range(effort.first):

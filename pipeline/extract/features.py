@@ -36,18 +36,20 @@ VERSION = 1
 
 _TEXT = (
     "log_chars words chars_per_word link_density log_punctuation punctuation_per_word ends_sentence ends_colon "
-    "starts_capital digits capitals lines commas separators sentences questions log_bytes same"
+    "starts_capital digits capitals lines commas separators sentences questions log_bytes same currencies"
 ).split()
 _PLACE = (
-    "heading list item quotes in_row hidden cell depth child index before from_end after_title title_distance "
-    "log_blocks log_page"
+    "heading list item quotes in_row hidden cell depth child index before from_end after_title title_distance"
 ).split()
 _LEVEL = "log_chars link_density log_blocks mean_chars good punctuation".split()
 _WITHIN = "from_begin to_end".split()
 _CONTAINER = "in_best score_share best_share best_depth".split()
 _TEMPLATE = "log_count mean_chars link_density".split()
 _NEIGHBOUR = "log_chars link_density heading ends_sentence same_parent punctuation".split()
-_PAGE = "link_density good log_paragraphs mean_chars titles articles main".split()
+_PAGE = (
+    "log_blocks log_page link_density good log_paragraphs mean_chars titles articles main log_headings listed longest "
+    "commonest log_repeats log_prices"
+).split()
 _MASKS = ("own", "parent", "grandparent", "inherited")
 _LEVELS, _REACH = 6, 3
 _SIDES = ("before", "behind")
@@ -64,10 +66,13 @@ NAMES: tuple[str, ...] = (
     *(f"template_{name}" for name in _TEMPLATE),
     *(f"{side}{reach}_{name}" for side in _SIDES for reach in range(1, _REACH + 1) for name in _NEIGHBOUR),
     *(f"page_{name}" for name in _PAGE),
+    *(f"page_{group}" for group in GROUPS),
 )
 """The features, in the order of the columns."""
 
 COUNT = len(NAMES)
+_PAGE_COUNT = len(_PAGE)
+_BEFORE_PAGE = COUNT - _PAGE_COUNT - len(GROUPS)
 _BITS, _AROUND_BITS, _KIND_COUNT, _TEXT_COUNT = len(GROUPS), len(AROUND), len(KINDS), len(_TEXT)
 _FAR = 100
 """Distances in blocks are no longer than that."""
@@ -80,26 +85,42 @@ def matrix(page: Blocks) -> Floats:
     out = np.empty((len(page.blocks), COUNT), np.float32)
     before = 0.0
     for k in range(len(page.blocks)):
-        row(page, found, k, before, out[k])
+        of_page(page, found, out[k])
+        of_block(page, found, k, before, out[k])
         before += found.read[k, known.CHARS]
     return out
 
 
 @kernel
-def row(page: Blocks, found: Summary, k: int, before: float, out: Floats) -> None:
-    """Write the features of block `k`, before which there are so many characters."""
+def of_page(page: Blocks, found: Summary, out: Floats) -> None:
+    """Write the features that all blocks of a page share."""
+    whole, at = found.page, _BEFORE_PAGE
+    out[at] = np.log1p(len(page.blocks))
+    out[at + 1] = np.log1p(whole[known.TOTAL])
+    out[at + 2] = whole[known.LINKED_SHARE]
+    out[at + 3] = whole[known.GOOD_SHARE]
+    out[at + 4] = np.log1p(whole[known.PARAGRAPHS])
+    out[at + 5] = whole[known.MEAN_CHARS]
+    out[at + 6] = whole[known.TITLES]
+    out[at + 7] = np.log1p(whole[known.ARTICLES])
+    out[at + 8] = whole[known.MAINS] > 0
+    out[at + 9] = np.log1p(whole[known.HEADINGS])
+    out[at + 10] = whole[known.LISTED]
+    out[at + 11] = whole[known.LONGEST]
+    out[at + 12] = whole[known.COMMONEST]
+    out[at + 13] = np.log1p(whole[known.REPEATS])
+    out[at + 14] = np.log1p(whole[known.PRICES])
+    for bit in range(_BITS):
+        out[at + _PAGE_COUNT + bit] = whole[known.GROUP_SHARES + bit]
+
+
+@kernel
+def of_block(page: Blocks, found: Summary, k: int, before: float, out: Floats) -> None:
+    """Write the features of block `k`, before which there are so many characters; not those of the page."""
     at = _of_text(page, found, k, out)
     at = _of_place(page, found, k, before, out, at)
     at = _of_elements(page, found, k, out, at)
-    at = _of_neighbours(page, found, k, out, at)
-    whole = found.page
-    out[at] = whole[known.LINKED_SHARE]
-    out[at + 1] = whole[known.GOOD_SHARE]
-    out[at + 2] = np.log1p(whole[known.PARAGRAPHS])
-    out[at + 3] = whole[known.MEAN_CHARS]
-    out[at + 4] = whole[known.TITLES]
-    out[at + 5] = np.log1p(whole[known.ARTICLES])
-    out[at + 6] = whole[known.MAINS] > 0
+    _of_neighbours(page, found, k, out, at)
 
 
 @kernel
@@ -124,6 +145,7 @@ def _of_text(page: Blocks, found: Summary, k: int, out: Floats) -> int:
     out[15] = read[known.QUESTIONS]
     out[16] = np.log1p(block[END] - block[START])
     out[17] = read[known.SAME]
+    out[18] = read[known.CURRENCIES]
     kind = KIND_OF[page.nodes[block[NODE], TAG]]
     for place in range(_KIND_COUNT):
         out[_TEXT_COUNT + place] = place == kind
@@ -149,9 +171,7 @@ def _of_place(page: Blocks, found: Summary, k: int, before: float, out: Floats, 
     title = whole[known.FIRST_TITLE]
     out[at + 12] = 0 <= title <= k
     out[at + 13] = min(max(k - title, -_FAR / 2), _FAR) if title >= 0 else -_FAR
-    out[at + 14] = np.log1p(count)
-    out[at + 15] = np.log1p(whole[known.TOTAL])
-    return at + 16
+    return at + 14
 
 
 @kernel
@@ -198,7 +218,7 @@ def _of_elements(page: Blocks, found: Summary, k: int, out: Floats, at: int) -> 
 
 
 @kernel
-def _of_neighbours(page: Blocks, found: Summary, k: int, out: Floats, at: int) -> int:
+def _of_neighbours(page: Blocks, found: Summary, k: int, out: Floats, at: int) -> None:
     count, nodes = len(page.blocks), page.nodes
     parent = nodes[page.blocks[k, NODE], PARENT]
     for side in range(2):
@@ -217,7 +237,6 @@ def _of_neighbours(page: Blocks, found: Summary, k: int, out: Floats, at: int) -
                 for column in range(1, 6):
                     out[at + column] = 0
             at += 6
-    return at
 
 
 def page_features(page: bytes) -> tuple[list[str], Floats]:

@@ -23,7 +23,9 @@ _LI, _DD, _BLOCKQUOTE = NUMBER["li"], NUMBER["dd"], NUMBER["blockquote"]
 LEVELS = 16
 """Items and quotations in one another that are indented; deeper ones stand beside those of this level."""
 BEFORE_TEXT = 16
-"""Bytes of a number, a mark or indentation at most."""
+"""Bytes of a number or a mark at most."""
+LINE_BEGINS = 2 * LEVELS + 1
+"""Bytes of the end of a line and of what stands before the next, if that has no marks of items, at most."""
 
 # Of an element: the container in which its text stands, 0 for none; and of a container, the one around it, how deep it
 # is, whether its mark has been written. The item or definition around; the list around. Whether any text that is

@@ -29,7 +29,7 @@ def blocks_of(html: bytes | str, encoding: str | None = "utf-8") -> Blocks:
     """
     page = np.frombuffer(utf8(html, encoding), np.uint8)
     found = scan(page, characters(), automaton(), True)
-    if found.noscript > max(_A_TEXT, _MANY_TIMES * (shown := _shown_bytes(found))):
+    if found.noscript > _A_TEXT and found.noscript > _MANY_TIMES * (shown := _shown_bytes(found)):
         other = scan(page, characters(), automaton(), False)
         if _shown_bytes(other) > max(_A_TEXT, _MANY_TIMES * shown):
             return other
@@ -37,8 +37,8 @@ def blocks_of(html: bytes | str, encoding: str | None = "utf-8") -> Blocks:
 
 
 def _shown_bytes(found: Blocks) -> int:
-    shown = found.blocks[found.blocks[:, FLAGS] & HIDDEN == 0]
-    return int((shown[:, END] - shown[:, START]).sum())
+    sizes = found.blocks[:, END] - found.blocks[:, START]
+    return int(sizes.sum(where=found.blocks[:, FLAGS] & HIDDEN == 0))
 
 
 def whole_text(

@@ -28,6 +28,7 @@ from pipeline.extract.lines import (
     LAST,
     LAST_TABLE,
     LEVELS,
+    LINE_BEGINS,
     MEMORY,
     NEWLINE,
     SPACE,
@@ -48,6 +49,10 @@ from pipeline.extract.tags import NUMBER
 _LI = NUMBER["li"]
 _WIDEST = 64
 """Columns of a table in Markdown, where every row has all; rows of wider ones are lines as in plain text."""
+_LINES_BESIDE = 8
+"""Lines that may stand before and after the text of a block: empty ones, one that is drawn, fences, that below a head."""
+_LONGEST_NAME = 64
+"""Bytes of the name of a programming language, of the marks of a heading and of a line that is drawn."""
 
 
 @njit(cache=True, nogil=True)
@@ -69,7 +74,7 @@ def render(page: Blocks, chosen: Choice, markdown: bool, emphasis: bool) -> Byte
             larger = np.empty(2 * len(out) + room, U8)
             larger[: memory[USED]] = out[: memory[USED]]
             out = larger
-    return out[: memory[USED]].copy()
+    return out[: memory[USED]]
 
 
 @kernel
@@ -107,16 +112,19 @@ def _run(page: Blocks, chosen: Choice, markdown: bool, emphasis: bool, boxes: Ta
 
 @kernel
 def _room(page: Blocks, first: int, last: int) -> int:
-    """Return how many bytes some blocks need at most."""
+    """Return how many bytes some blocks need at most, with the lines before and after them."""
     size = lines = 0
     for number in range(first, last):
         begin, end = page.blocks[number, blocks.START], page.blocks[number, blocks.END]
         size += end - begin
         for at in range(begin, end):
             lines += page.text[at] == NEWLINE
-    # Code may have two more backticks on either side for each in it; a cell has a bar and two spaces.
-    beside = (lines + 4 + 2 * (last - first)) * (LEVELS + 1) * BEFORE_TEXT
-    room: int = 5 * size + beside + 12 * _WIDEST + 3 * page.blocks[last - 1, blocks.CELL]
+    # Code may have two more backticks on either side for each in it. A block in a row may have the mark of an item,
+    # one in preformatted text an empty line before it; a cell has a bar and two spaces.
+    lines += _LINES_BESIDE + 2 * (last - first)
+    marks = (LEVELS + last - first) * BEFORE_TEXT
+    columns = 9 * _WIDEST + 3 * page.blocks[last - 1, blocks.CELL]
+    room: int = 5 * size + lines * LINE_BEGINS + marks + columns + _LONGEST_NAME
     return room
 
 

@@ -59,11 +59,11 @@ def scan(page: Bytes, named: Hashes, keywords: Keywords, scripting: bool) -> Blo
         work = Work(content, memory, rows, nodes, tables)
         at = _run(page, at, named, keywords, work)
         if memory[state.BLOCKS] + _MOST_IN_STEP > len(rows):
-            rows = _grown(rows)
+            rows = _grown(rows, at / len(page))
         if memory[state.NODES] + _MOST_IN_STEP > len(nodes):
-            nodes = _grown(nodes)
+            nodes = _grown(nodes, at / len(page))
         if memory[state.TABLES] + _MOST_IN_STEP > len(tables):
-            tables = _grown(tables)
+            tables = _grown(tables, at / len(page))
     work = Work(content, memory, rows, nodes, tables)
     pop(work, STACK)
     flush(work)
@@ -95,8 +95,9 @@ def _joined(table: Table, column: int) -> Masks:
 
 
 @njit(cache=True, nogil=True)
-def _grown(table: Table) -> Table:
-    larger = np.empty((2 * len(table), table.shape[1]), I32)
+def _grown(table: Table, share: float) -> Table:
+    """Return a larger table, for a page as dense as the share of it that was read; what is not written costs nothing."""
+    larger = np.empty((I64(len(table) * max(1.5, 1.1 / share)), table.shape[1]), I32)
     larger[: len(table)] = table
     return larger
 

@@ -10,8 +10,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from filters.hashing import I64, STEP, U64, Hashes, finish, inlined, kernel
-from pipeline.extract.blocks import END, HEAD, LINKED, NODE, PARENT, START, TAG, Blocks
+from filters.hashing import I64, STEP, U64, Hashes, finish, inlined, kernel, trailing_zeros
+from pipeline.extract.blocks import END, HEAD, LINKED, LIST, NODE, PARENT, START, TAG, Blocks
+from pipeline.extract.keywords import GROUPS
 from pipeline.extract.tags import NUMBER
 
 F32: Any = np.float32
@@ -39,8 +40,9 @@ AROUND = "article main section nav aside header footer form figure table list de
     LOG_CHARS,
     LOG_PUNCTUATION,
     SAME,
-) = range(17)
-TEXT_COLUMNS = 17
+    CURRENCIES,
+) = range(18)
+TEXT_COLUMNS = 18
 """Of the text of a block: letters of scripts without spaces are words each; `DENSITY`: share in links; `SAME`: how many
 blocks of the page have the text, as a logarithm."""
 
@@ -48,10 +50,14 @@ LEVEL_COLUMNS = 6
 """Of everything in an element: characters, share in links, blocks, characters a block, share in good blocks (long, with
 few links), punctuation a character."""
 
-(TOTAL, LINKED_SHARE, GOOD_SHARE, PARAGRAPHS, MEAN_CHARS, TITLES, FIRST_TITLE, BEST, BEST_SCORE, ARTICLES, MAINS) = (
-    range(11)
-)
-PAGE_COLUMNS = 11
+TOTAL, LINKED_SHARE, GOOD_SHARE, PARAGRAPHS, MEAN_CHARS, TITLES, FIRST_TITLE, BEST, BEST_SCORE = range(9)
+ARTICLES, MAINS, HEADINGS, LISTED, LONGEST, COMMONEST, REPEATS, PRICES, GROUP_SHARES = range(9, 18)
+PAGE_COLUMNS = GROUP_SHARES + len(GROUPS)
+"""Of the page: characters, the share of them in links and in good blocks, paragraphs, characters a block, headings of
+the first level and the first of them (-1 if there is none); the best container and its points; elements in articles and
+in main; headings; the shares of characters in lists, in the longest block, and in the commonest template, and how many
+blocks that has; currency signs; and from `GROUP_SHARES` on the share of characters in elements of each group of
+keywords."""
 
 E_DEPTH, E_AROUND, E_FIRST, E_LAST, E_IN_BEST = range(5)
 ELEMENT_COLUMNS = 5
@@ -190,8 +196,11 @@ def _read(text: Any, first: int, last: int, out: Floats) -> np.uint64:
                 out[SENTENCES] += mark == _STOP
                 before = byte
                 continue
-            if byte == 0xC2 and (after == 0xBB or after == 0xA9 or after == 0xB7):
-                out[SEPARATORS] += 1
+            if byte == 0xC2:
+                out[SEPARATORS] += after == 0xBB or after == 0xA9 or after == 0xB7
+                out[CURRENCIES] += 0xA2 <= after <= 0xA5
+            elif byte == 0xE2 and after == 0x82 and third >= 0xA0:
+                out[CURRENCIES] += 1
             if 0xE3 <= byte <= 0xE9:  # kana and Chinese
                 out[WORDS] += 1
                 before = byte
@@ -211,6 +220,8 @@ def _read(text: Any, first: int, last: int, out: Floats) -> np.uint64:
             out[QUESTIONS] += byte == 0x3F
         elif byte == 0x7C or byte == 0x2F or byte == 0x3E:
             out[SEPARATORS] += 1
+        elif byte == 0x24:
+            out[CURRENCIES] += 1
         if not inside:
             out[WORDS] += 1
             inside = True
@@ -281,6 +292,15 @@ def _elements(page: Blocks, found: Summary, sums: Sums) -> None:
         linked += chars * density
         good += chars if is_good else 0.0
         whole[PARAGRAPHS] += KIND_OF[nodes[node, TAG]] == _P_KIND
+        whole[HEADINGS] += block[HEAD] > 0
+        whole[LISTED] += chars if block[LIST] else 0.0
+        whole[LONGEST] = max(whole[LONGEST], chars)
+        whole[PRICES] += read[CURRENCIES]
+        groups = page.masks[node, 1]
+        while groups:
+            bit = trailing_zeros(groups)
+            whole[GROUP_SHARES + bit] += chars
+            groups &= groups - U64(1)
         if block[HEAD] == 1:
             whole[TITLES] += 1
             if whole[FIRST_TITLE] < 0:
@@ -310,6 +330,10 @@ def _elements(page: Blocks, found: Summary, sums: Sums) -> None:
         level[5] = own[4] / chars
     total = max(whole[TOTAL], 1.0)
     whole[LINKED_SHARE], whole[GOOD_SHARE] = linked / total, good / total
+    whole[LISTED] /= total
+    whole[LONGEST] /= total
+    for column in range(GROUP_SHARES, PAGE_COLUMNS):
+        whole[column] /= total
     whole[MEAN_CHARS] = whole[TOTAL] / max(len(blocks), 1)
 
 
@@ -328,6 +352,9 @@ def _templates(page: Blocks, found: Summary, keys: Hashes) -> None:
         found.templates[at, 0] += 1
         found.templates[at, 1] += chars
         found.templates[at, 2] += chars * found.read[k, DENSITY]
+        if found.templates[at, 1] > found.page[COMMONEST]:
+            found.page[COMMONEST], found.page[REPEATS] = found.templates[at, 1], found.templates[at, 0]
+    found.page[COMMONEST] /= max(found.page[TOTAL], 1.0)
 
 
 @kernel

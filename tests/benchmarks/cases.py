@@ -3,7 +3,7 @@
 The pages are those of `tests/pipeline/extract/cases/*.yaml`, with what is expected of them; ours has to get them all,
 which the tests see to. What is asked for is all visible text, not the main text. Each measure forgives more:
 
-- `exact`: as expected, but for white space at the ends. No other engine writes our marks of lists and tables.
+- `exact`: as expected, but for white space at the ends. The marks of lists and tables are a matter of taste: ours.
 - `lines` (of text): the same lines, whatever the bullets, bars, indentation and empty lines.
 - `spaces` (of text): the same characters between white space of any kind, the numbers of lists left out as well.
 - `blocks` (of Markdown): the same headings, items, quotations, code and paragraphs, as a parser of CommonMark with

@@ -10,6 +10,7 @@ of a process that died is known by its number, which stands in a file.
 
 import argparse
 import ctypes
+import itertools
 import math
 import mmap
 import os
@@ -26,14 +27,15 @@ import numba
 import numpy as np
 import yaml
 
-from pipeline.extract import blocks, features, keywords, tags
+from pipeline.extract import blocks, features, keywords, lines, render, tags, trees
 from pipeline.extract import metadata_kernels as kernels
 from pipeline.extract.blocks import Blocks
+from pipeline.extract.choice import choose
+from pipeline.extract.content import BETA, PRESETS, content
 from pipeline.extract.learn import gold
 from pipeline.extract.metadata import LONGEST_NAME, LONGEST_URL, Metadata, metadata, table
 from pipeline.extract.page import blocks_of
 from pipeline.extract.page_type import TYPES
-from pipeline.extract.render import render
 from pipeline.extract.scanner import scan
 
 CASES = [
@@ -274,7 +276,19 @@ def _choices(count: int, chance: random.Random) -> list[np.ndarray]:
 
 
 def _texts(found: Blocks, choices: Sequence[np.ndarray], emphasis: bool) -> list[bytes]:
-    return [render(found, some, markdown, emphasis).tobytes() for some in choices for markdown in (False, True)]
+    every = itertools.product(choices, (False, True))
+    return [render.render(found, some, markdown, emphasis).tobytes() for some, markdown in every]
+
+
+def _tight(found: Blocks, chosen: np.ndarray, markdown: bool, emphasis: bool) -> bytes:
+    """Render with no byte more than the blocks to come ask for, so that one written too much is out of bounds."""
+    boxes = np.zeros((len(found.nodes), lines.BOX_COLUMNS), np.int32)
+    lines.contain(found, chosen, markdown, boxes)
+    memory, out = np.zeros(lines.MEMORY, np.int64), np.empty(0, np.uint8)
+    memory[lines.LAST] = -1
+    while room := render._run(found, chosen, markdown, emphasis, boxes, out, memory):
+        out = np.concatenate([out[: memory[lines.USED]], np.empty(room, np.uint8)])
+    return out[: memory[lines.USED]].tobytes()
 
 
 def check_metadata(said: Metadata) -> None:
@@ -301,13 +315,19 @@ def check(page: bytes, chance: random.Random) -> None:
 
     rows = features.matrix(found)
     assert rows.shape == (len(found.blocks), len(features.NAMES)) and np.isfinite(rows).all(), "features"
-    choices, emphasis = _choices(len(found.blocks), chance), chance.randrange(2) == 0
+    preset, favor = chance.choice(list(PRESETS)), chance.choice(list(BETA))
+    chosen, confidence = choose(found, trees.model().trees, PRESETS[preset], BETA[favor])
+    assert 0 <= confidence <= 1 and chosen.shape == (len(rows),), "a choice"
+
+    choices, emphasis = [*_choices(len(rows), chance), chosen], chance.randrange(2) == 0
     texts = _texts(found, choices, emphasis)
     assert texts[0] == texts[1] == b"", "text of nothing"
+    assert not len(rows) or texts[2].strip(), "no text of all"
     for text in texts:
         text.decode()
         assert len(text) <= MOST_BYTES[0] * len(utf8) + MOST_BYTES[1], "a text much longer than its page"
-    assert not len(found.blocks) or texts[2].strip(), "no text of all"
+    if len(rows) < 1000:
+        assert texts[5] == _tight(found, choices[2], True, emphasis), "texts differ"
 
     url = chance.choice(URLS)
     room = np.empty((int(kernels.ROOM.sum()), kernels.COLUMNS), np.int64)
@@ -317,6 +337,9 @@ def check(page: bytes, chance: random.Random) -> None:
     if chance.randrange(32) == 0:  # the same again
         assert np.array_equal(rows, features.matrix(found)), "features differ"
         assert texts == _texts(found, choices, emphasis), "texts differ"
+        expected = texts[7].decode(), confidence
+        found = content(page, preset=preset, favor=favor, format="markdown", emphasis=emphasis)
+        assert found == expected, "texts differ"
         values = table([page, None, page], [url] * 3)
         assert values.rows()[0] == values.rows()[2] == tuple(metadata(page, url)) and not any(values.rows()[1])
 
