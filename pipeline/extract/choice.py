@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from filters.hashing import I64, kernel
+from filters.hashing import I64, Ints, kernel
 from pipeline.extract import summary as known
 from pipeline.extract.blocks import Blocks
 from pipeline.extract.features import COUNT, of_block, of_page
 from pipeline.extract.lines import Choice
 from pipeline.extract.summary import F32, Floats, Summary, Sums, summary
-from pipeline.extract.trees import Trees, value
+from pipeline.extract.trees import ROWS, Places, Words, add_values, likelihood, put_row
 
 _STEPS = 256
 _MOST_ASKED, _LEAST_ASKED = 0.5, 0.1
@@ -35,8 +35,24 @@ class Effort(NamedTuple):
     """Unsure is a sum of values (the logarithm of the odds) nearer to zero."""
 
 
+class Room(NamedTuple):
+    """Where blocks wait for trees, some at once."""
+
+    row: Floats
+    """Shape [COUNT]."""
+    shown: Places
+    """Shape [ROWS, COUNT]: blocks for the first trees."""
+    unsure: Places
+    """Shape [ROWS, COUNT]: blocks for the others."""
+    numbers: Ints
+    """Shape [ROWS]: which these are."""
+    places: Ints
+    sums: Floats
+    unsure_sums: Floats
+
+
 @njit(cache=True, nogil=True)
-def choose(page: Blocks, trees: Trees, effort: Effort, beta: float) -> tuple[Choice, float]:
+def choose(page: Blocks, words: Words, effort: Effort, beta: float) -> tuple[Choice, float]:
     """Return which blocks are main text, and the F-measure expected of that, 0 if nothing is.
 
     Args:
@@ -47,29 +63,56 @@ def choose(page: Blocks, trees: Trees, effort: Effort, beta: float) -> tuple[Cho
         return chosen, 0.0
     found = summary(page)
     likely = np.empty(len(page.blocks), F32)
-    _judge(page, found, trees, effort, np.empty(COUNT, F32), likely)
-    bins = np.zeros((_STEPS, 2))
-    cutoff, expected = _cutoff(found, likely, beta, bins)
+    room = Room(
+        np.empty(COUNT, F32),
+        np.zeros((ROWS, COUNT), np.int32),
+        np.zeros((ROWS, COUNT), np.int32),
+        np.empty(ROWS, I64),
+        np.empty(ROWS, I64),
+        np.empty(ROWS, F32),
+        np.empty(ROWS, F32),
+    )
+    _judge(page, found, words, effort, room, likely)
+    cutoff, expected = _cutoff(found, likely, beta, np.zeros((_STEPS, 2)))
     for k in range(len(chosen)):
         chosen[k] = likely[k] >= cutoff
     return chosen, expected
 
 
 @kernel
-def _judge(page: Blocks, found: Summary, trees: Trees, effort: Effort, features: Floats, likely: Floats) -> None:
+def _judge(page: Blocks, found: Summary, words: Words, effort: Effort, room: Room, likely: Floats) -> None:
     """Write the probability of each block."""
-    before = 0.0
-    of_page(page, found, features)
-    for k in range(len(likely)):
-        of_block(page, found, k, before, features)
-        before += found.read[k, known.CHARS]
-        total = 0.0
-        for tree in range(effort.first):
-            total += value(trees, trees.roots[tree], features)
-        if -effort.margin < total < effort.margin:
-            for tree in range(effort.first, effort.last):
-                total += value(trees, trees.roots[tree], features)
-        likely[k] = 1.0 / (1.0 + np.exp(-total))
+    before, waiting = 0.0, 0
+    of_page(page, found, room.row)
+    for begin in range(0, len(likely), ROWS):
+        count = min(ROWS, len(likely) - begin)
+        for number in range(count):
+            of_block(page, found, begin + number, before, room.row)
+            before += found.read[begin + number, known.CHARS]
+            put_row(room.row, room.shown[number])
+            room.sums[number] = 0
+        add_values(words, 0, effort.first, room.shown, room.places, room.sums)
+        for number in range(count):
+            odds = room.sums[number]
+            if not -effort.margin < odds < effort.margin:
+                likely[begin + number] = likelihood(odds)
+                continue
+            for column in range(COUNT):
+                room.unsure[waiting, column] = room.shown[number, column]
+            room.unsure_sums[waiting], room.numbers[waiting] = odds, begin + number
+            waiting += 1
+            if waiting == ROWS:
+                _ask_others(words, effort, room, waiting, likely)
+                waiting = 0
+    _ask_others(words, effort, room, waiting, likely)
+
+
+@kernel
+def _ask_others(words: Words, effort: Effort, room: Room, waiting: int, likely: Floats) -> None:
+    if waiting:
+        add_values(words, effort.first, effort.last, room.unsure, room.places, room.unsure_sums)
+    for number in range(waiting):
+        likely[room.numbers[number]] = likelihood(room.unsure_sums[number])
 
 
 @kernel

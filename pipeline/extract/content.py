@@ -5,14 +5,14 @@ from typing import Literal, NamedTuple
 from pipeline.extract.choice import Effort, choose
 from pipeline.extract.page import Format, blocks_of
 from pipeline.extract.render import render
-from pipeline.extract.trees import model
+from pipeline.extract.trees import Words, model
 
 Preset = Literal["fast", "balanced", "quality"]
 
 PRESETS: dict[Preset, Effort] = {
-    "fast": Effort(40, 40, 0.0),
-    "balanced": Effort(40, 100, 2.0),
-    "quality": Effort(100, 100, 0.0),
+    "fast": Effort(60, 60, 0.0),
+    "balanced": Effort(60, 300, 2.0),
+    "quality": Effort(300, 300, 0.0),
 }
 """Each asks more of the same trees: those for the coarse, or all where those are unsure, or all."""
 
@@ -46,6 +46,7 @@ def content(
     format: Format = "text",
     emphasis: bool = False,
     encoding: str | None = "utf-8",
+    words: Words | None = None,
 ) -> Content:
     """Return the main text of a page.
 
@@ -53,7 +54,8 @@ def content(
         favor: what counts more where both cannot be had: that nothing else gets in, or that nothing is left out.
         emphasis: mark it, in Markdown.
         encoding: as in `blocks_of`.
+        words: other trees than those of this version.
     """
     page = blocks_of(html, encoding)
-    chosen, expected = choose(page, model().trees, PRESETS[preset], BETA[favor])
+    chosen, expected = choose(page, words or model().words, PRESETS[preset], BETA[favor])
     return Content(render(page, chosen, format == "markdown", emphasis).tobytes().decode(), expected)

@@ -36,7 +36,7 @@ VERSION = 1
 
 _TEXT = (
     "log_chars words chars_per_word link_density log_punctuation punctuation_per_word ends_sentence ends_colon "
-    "starts_capital digits capitals lines commas separators sentences questions log_bytes same currencies"
+    "starts_capital digits capitals lines commas separators sentences questions log_bytes same seen currencies"
 ).split()
 _PLACE = (
     "heading list item quotes in_row hidden cell depth child index before from_end after_title title_distance"
@@ -47,8 +47,8 @@ _CONTAINER = "in_best score_share best_share best_depth".split()
 _TEMPLATE = "log_count mean_chars link_density".split()
 _NEIGHBOUR = "log_chars link_density heading ends_sentence same_parent punctuation".split()
 _PAGE = (
-    "log_blocks log_page link_density good log_paragraphs mean_chars titles articles main log_headings listed longest "
-    "commonest log_repeats log_prices"
+    "log_blocks log_page link_density good log_paragraphs mean_chars titles in_articles in_main log_headings listed "
+    "longest commonest log_repeats log_prices"
 ).split()
 _MASKS = ("own", "parent", "grandparent", "inherited")
 _LEVELS, _REACH = 6, 3
@@ -145,7 +145,8 @@ def _of_text(page: Blocks, found: Summary, k: int, out: Floats) -> int:
     out[15] = read[known.QUESTIONS]
     out[16] = np.log1p(block[END] - block[START])
     out[17] = read[known.SAME]
-    out[18] = read[known.CURRENCIES]
+    out[18] = read[known.SEEN]
+    out[19] = read[known.CURRENCIES]
     kind = KIND_OF[page.nodes[block[NODE], TAG]]
     for place in range(_KIND_COUNT):
         out[_TEXT_COUNT + place] = place == kind

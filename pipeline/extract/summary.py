@@ -40,11 +40,12 @@ AROUND = "article main section nav aside header footer form figure table list de
     LOG_CHARS,
     LOG_PUNCTUATION,
     SAME,
+    SEEN,
     CURRENCIES,
-) = range(18)
-TEXT_COLUMNS = 18
+) = range(19)
+TEXT_COLUMNS = 19
 """Of the text of a block: letters of scripts without spaces are words each; `DENSITY`: share in links; `SAME`: how many
-blocks of the page have the text, as a logarithm."""
+blocks of the page have the text, as a logarithm; `SEEN`: how many of them before it."""
 
 LEVEL_COLUMNS = 6
 """Of everything in an element: characters, share in links, blocks, characters a block, share in good blocks (long, with
@@ -158,8 +159,8 @@ def _texts(page: Blocks, read: Floats, keys: Hashes, times: NDArray[np.int32]) -
         out[LOG_CHARS] = np.log1p(out[CHARS])
         out[LOG_PUNCTUATION] = np.log1p(out[PUNCTUATION])
         at = _slot(keys, key | U64(1))
+        out[SAME], out[SEEN] = at, times[at]
         times[at] += 1
-        out[SAME] = at
     for k in range(len(page.blocks)):
         read[k, SAME] = np.log1p(times[I64(read[k, SAME])])
 

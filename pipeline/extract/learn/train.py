@@ -21,7 +21,7 @@ from pipeline.extract.learn.ensemble import exported, write
 from pipeline.extract.learn.gold import Page
 from pipeline.extract.learn.labels import Labels, segment_labels, text_labels
 from pipeline.extract.learn.teacher import taught
-from pipeline.extract.trees import Trees, probabilities
+from pipeline.extract.trees import Trees, probabilities, words
 
 Floats = NDArray[np.float32]
 Features = Callable[[bytes], tuple[list[str], Floats]]
@@ -32,12 +32,14 @@ Features = Callable[[bytes], tuple[list[str], Floats]]
 class Settings:
     """How the trees are grown."""
 
-    trees: int = 100
-    leaves: int = 15
-    rate: float = 0.1
+    trees: int = 300
+    leaves: int = 31
+    levels: int = 7
+    """The most decisions on the way to a leaf."""
+    rate: float = 0.06
     least_blocks: int = 40
     """The fewest blocks in a leaf."""
-    feature_share: float = 0.5
+    feature_share: float = 0.3
     """Of the features, how many each tree may look at; drawn with a fixed seed."""
     page_power: float = 0.5
     """A page weighs as much as this power of its words: with 1 long pages decide, with 0 all count the same."""
@@ -124,7 +126,7 @@ def tabulated(
     )
 
 
-_SURE = 3.0
+_SURE = 10.0
 """What a word in a segment that a person chose counts, against one that a teacher did."""
 
 
@@ -149,6 +151,7 @@ def fitted(table: Table, settings: Settings, rows: NDArray[np.bool_] | None = No
     parameters = {
         "objective": "cross_entropy",
         "num_leaves": settings.leaves,
+        "max_depth": settings.levels,
         "learning_rate": settings.rate,
         "min_data_in_leaf": settings.least_blocks,
         "feature_fraction": settings.feature_share,
@@ -170,8 +173,12 @@ def out_of_fold(table: Table, settings: Settings) -> Floats:
     folds = table.fold[table.page]
     for fold in np.unique(folds):
         inside = folds == fold
-        answer[inside] = probabilities(fitted(table, settings, ~inside), table.features[inside])
+        answer[inside] = probabilities(words(fitted(table, settings, ~inside)), table.features[inside])
     return answer
+
+
+FOLDS = 5
+"""Groups of pages by domain, so that each page can be measured by trees that saw none of its domain."""
 
 
 def sources(root: Path, cache: Path, unpacked: Path | None, untaught: Sequence[Path]) -> dict[str, list[Page]]:
@@ -207,13 +214,20 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="where texts of the teacher are kept")
     parser.add_argument("--manuals", type=Path, help="a folder with unpacked manuals")
     parser.add_argument("--teach", type=Path, nargs="*", default=[], metavar="WARC", help="pages for the teacher")
+    parser.add_argument("--without-fold", type=int, choices=range(FOLDS), help="leave out the pages of a fold")
     parser.add_argument("--trees", type=int, default=Settings.trees)
     parser.add_argument("--leaves", type=int, default=Settings.leaves)
     parser.add_argument("--out", type=Path, required=True, help="the model file")
     options = parser.parse_args()
     settings, ignored = Settings(trees=options.trees, leaves=options.leaves), Counter[str]()
     found = sources(options.data, options.cache, options.manuals, options.teach)
-    pages = ((page, IMPORTANCE[name]) for name, group in found.items() for page in group)
+    splits, without = gold.splits(options.data), options.without_fold
+    pages = (
+        (page, IMPORTANCE[name])
+        for name, group in found.items()
+        for page in group
+        if splits.fold(page, FOLDS) != without
+    )
     table = tabulated(pages, page_features, lambda page: 0, settings, ignored)
     write(options.out, fitted(table, settings), NAMES, VERSION, table.digest())
     size = options.out.stat().st_size

@@ -11,7 +11,7 @@ import pytest
 from pipeline.extract.learn import ensemble
 from pipeline.extract.learn.gold import Page
 from pipeline.extract.learn.train import Settings, fitted, out_of_fold, tabulated
-from pipeline.extract.trees import probabilities
+from pipeline.extract.trees import probabilities, words
 
 SETTINGS = Settings(trees=12, leaves=5, rate=0.3, least_blocks=5, feature_share=1.0)
 
@@ -116,7 +116,7 @@ def test_exported_trees_decide_as_lightgbm_does():
     booster = lightgbm.train(parameters, lightgbm.Dataset(rows, target), num_boost_round=30)
     trees = ensemble.exported(booster.dump_model())
     assert trees.threshold.dtype == np.float32 and len(trees.roots) == 30
-    assert probabilities(trees, rows) == pytest.approx(booster.predict(rows), abs=1e-6)
+    assert probabilities(words(trees), rows) == pytest.approx(booster.predict(rows), abs=1e-6)
     # LightGBM takes what is nearer to zero than 1e-35 for zero, and puts thresholds there.
     places = np.flatnonzero((np.abs(trees.threshold) > 1e-30) & (trees.feature >= 0))
     on = rows[: len(places)].copy()
@@ -126,12 +126,12 @@ def test_exported_trees_decide_as_lightgbm_does():
     above[columns] = np.nextafter(on[columns], np.float32(np.inf))
     assert len(places) > 200
     for tried in (on, above):
-        assert probabilities(trees, tried) == pytest.approx(booster.predict(tried), abs=1e-6)
+        assert probabilities(words(trees), tried) == pytest.approx(booster.predict(tried), abs=1e-6)
 
 
 def test_trees_that_are_only_a_leaf_and_splits_that_are_none():
     leaf = {"tree_info": [{"tree_structure": {"leaf_value": 0.25}}] * 2}
-    found = probabilities(ensemble.exported(leaf), np.zeros((3, 1), np.float32))
+    found = probabilities(words(ensemble.exported(leaf)), np.zeros((3, 1), np.float32))
     assert found == pytest.approx([1 / (1 + np.exp(-0.5))] * 3)
     split = {"split_feature": 0, "threshold": "1||2", "decision_type": "==", "missing_type": "None"}
     with pytest.raises(ValueError, match="=="):
