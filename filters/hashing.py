@@ -14,6 +14,8 @@ from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from filters.compiled import compiled
+
 U8, U16, U32, U64 = np.uint8, np.uint16, np.uint32, np.uint64
 I64: Any = np.int64  # typed loosely: compiled code makes no difference between int64 and int
 Bytes = NDArray[np.uint8]
@@ -118,7 +120,7 @@ def hash_token(data: Bytes, first: int, last: int) -> np.uint64:
     return hash_bytes(data, first, last)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def hash_slices(data: Bytes, offsets: Ints) -> Hashes:
     """Return `hash_bytes` of every slice `data[offsets[i]:offsets[i + 1]]`."""
     out = np.empty(len(offsets) - 1, U64)

@@ -79,6 +79,7 @@ def _exit_code(error: Exception) -> int | None:
         ("pipeline.accounting.folder", "RunFolderError", 2),
         ("pipeline.accounting.stats", "ConservationError", 1),
         ("filters.assets", "AssetError", 1),
+        ("pipeline.extract.command", "InputError", 2),
     ):
         kind = getattr(sys.modules.get(module), name, None)
         if kind is not None and isinstance(error, kind):
@@ -270,6 +271,34 @@ def filters(
 
     found = catalogue(name, plugin or ())
     out([entry.to_dict() for entry in found] if json_ else render(found, detail=name is not None))
+
+
+@app.command()
+def extract(
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="An HTML file, or - for standard input; with json, web archives too."),
+    ],
+    preset: Annotated[str, typer.Option(help="`fast`, `balanced` or `quality`.")] = "balanced",
+    favor: Annotated[str, typer.Option(help="`precision`, `balanced` or `recall`.")] = "balanced",
+    format_: Annotated[
+        str, typer.Option("--format", help="`text`, `markdown`, or `json`: a line a page, with its metadata.")
+    ] = "text",
+    encoding: Annotated[str | None, typer.Option(help="The encoding of the page; found out if not given.")] = None,
+    url: Annotated[str | None, typer.Option(help="The address of the page, which its metadata depend on.")] = None,
+) -> None:
+    """Print the main text of a web page.
+
+    Example: gristmill extract page.html --format markdown
+    """
+    from pipeline.extract.command import Extraction, compile_once
+
+    extraction = Extraction(files, preset, favor, format_, encoding, url)
+    compile_once(lambda message: print(message, file=sys.stderr))
+    for text in extraction.outputs(sys.stdout.isatty()):
+        print(text)
+    for reason, count in extraction.skipped.items():
+        print(f"{count} records are no pages: {reason}", file=sys.stderr)
 
 
 @app.command()

@@ -186,20 +186,19 @@ def shadowed() -> Check:
 
 
 def compiled_cache() -> Check:
-    """Write where numba keeps the compiled kernels; without that, every worker compiles them again."""
+    """Write where compiled kernels are kept; without that, every worker compiles them again."""
     name, remedy = "cache of compiled kernels", "set NUMBA_CACHE_DIR to a folder that can be written"
     try:
-        folders = _ask(
-            "import filters.kernels, pathlib, tempfile\n"
-            "cached = [item for item in vars(filters.kernels).values() if hasattr(item, '_cache')]\n"
-            "answer = sorted({item._cache.cache_path for item in cached})\n"
-            "for folder in answer:\n"
-            "    pathlib.Path(folder).mkdir(parents=True, exist_ok=True)\n"
-            "    tempfile.TemporaryFile(dir=folder).close()"
+        folder = _ask(
+            "from filters import compiled\n"
+            "import tempfile\n"
+            "compiled.folder().mkdir(parents=True, exist_ok=True)\n"
+            "tempfile.TemporaryFile(dir=compiled.folder()).close()\n"
+            "answer = str(compiled.folder())"
         )
     except Trouble as trouble:
         return Check(name, "warn", str(trouble), remedy)
-    return Check(name, "ok", f"can be written: {', '.join(folders)}")
+    return Check(name, "ok", f"can be written: {folder}")
 
 
 def disk() -> Check:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import fsspec
 
@@ -23,21 +23,30 @@ class InputFile:
     """Changes when the file does: time of modification, or the store's own tag."""
 
 
+@runtime_checkable
+class TakesFolders(Protocol):
+    """A reader for which a folder is one input, not a place to look for files."""
+
+    def takes_folder(self, path: str) -> tuple[int, str]:
+        """The size and the stamp of a folder; raises ValueError if it cannot be read."""
+
+
 def find_files(name: str, source: Source) -> tuple[list[InputFile], list[Problem]]:
     """The files that a source's paths name, in the order of the paths and by name within a pattern."""
     files: dict[str, InputFile] = {}
     problems: list[Problem] = []
+    folders = source.reader if isinstance(source.reader, TakesFolders) else None
     for i, pattern in enumerate(source.paths):
         place = ("sources", name, "paths", i)
         filesystem, stripped = fsspec.core.url_to_fs(pattern)
         try:
-            if filesystem.isdir(stripped):
+            if folders is None and filesystem.isdir(stripped):
                 base = stripped
                 found = [path for path in filesystem.find(stripped) if reader_for(path) == source.reader.use]
             else:
                 base = _fixed_part(stripped)
                 found = filesystem.glob(stripped) if _has_wildcard(stripped) else [stripped]
-                found = [path for path in found if not filesystem.isdir(path)]
+                found = [path for path in found if folders is not None or not filesystem.isdir(path)]
             infos = {path: filesystem.info(path) for path in sorted(found)}
         except FileNotFoundError:
             near = _neighbours(filesystem, stripped)
@@ -59,6 +68,13 @@ def find_files(name: str, source: Source) -> tuple[list[InputFile], list[Problem
             )
             full = str(Path(path).absolute()) if local else filesystem.unstrip_protocol(path)
             relative = path.removeprefix(base).lstrip("/") or PurePosixPath(path).name
+            if folders is not None and info["type"] == "directory":
+                try:
+                    size, tag = folders.takes_folder(full)
+                except (ValueError, OSError) as error:
+                    problems.append(Problem(place, f"source '{name}': {full}: {error}"))
+                    continue
+                info = {"size": size, "ETag": tag}
             stamp = info.get("ETag") or info.get("mtime_ns") or info.get("mtime") or info.get("LastModified") or ""
             files.setdefault(full, InputFile(relative, full, int(info["size"] or 0), str(stamp)))
     names = [file.name for file in files.values()]

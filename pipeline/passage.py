@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,8 @@ from polars._typing import PolarsDataType
 from filters.base import Filter, Step, Transform
 from filters.language import Language
 from pipeline.judge import decide, measure
+from pipeline.readers.base import Reader
+from pipeline.schema import DESCRIPTION
 from pipeline.steps import Steps, groups
 
 _COLUMNS: dict[str, PolarsDataType] = {
@@ -29,6 +32,7 @@ _COLUMNS: dict[str, PolarsDataType] = {
     "error": pl.String,
     "reason": pl.String,
     "broken": pl.List(pl.String),
+    **dict.fromkeys(DESCRIPTION.names, pl.String),
 }
 FRAME = pl.Schema(_COLUMNS)
 """A batch of documents between steps; signal columns come after these. `language` is what the source says of it, from
@@ -139,6 +143,14 @@ def _breach(before: pl.DataFrame, after: pl.DataFrame, name: str, step: Transfor
     if not step.drops and after["reason"].null_count() < after.height:
         return "it sets reasons, which only a step with drops = True may"
     return None
+
+
+_TYPES: dict[type, type[pl.DataType]] = {int: pl.Int64, float: pl.Float64, bool: pl.Boolean, str: pl.String}
+
+
+def read_signals(readers: Iterable[Reader]) -> dict[str, pl.DataType]:
+    """The columns `read.<signal>` that readers fill, with their types; signals of one name have one type."""
+    return {f"read.{name}": _TYPES[kind]() for reader in readers for name, kind in reader.signals.items()}
 
 
 def signal_schema(steps: Steps) -> dict[str, pl.DataType]:

@@ -17,7 +17,7 @@ from pipeline.inputs import InputFile, find_files
 from pipeline.readers.base import Split
 from pipeline.steps import Stages, Steps, concerning, depends_on, use_of
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the layout of a run changes, so that older runs are redone."""
 
 DEDUP_BYTES = 256 * 2**20

@@ -199,9 +199,14 @@ def _version(package: str) -> str:
 
 
 def sample_hash(file: InputFile) -> str:
-    """SHA-256 of a file's size and of up to 16 MiB of it, evenly spread: all of a small file, little of a large one."""
+    """SHA-256 of a file's size and of up to 16 MiB of it, evenly spread: all of a small file, little of a large one.
+
+    Of a folder it is that of its stamp, which tells the files in it."""
     piece, pieces = 1 << 20, 16
     digest = hashlib.sha256(str(file.size).encode())
+    if "://" not in file.path and Path(file.path).is_dir():
+        digest.update(file.stamp.encode())
+        return digest.hexdigest()
     with fsspec.open(file.path, "rb") as stream:
         if file.size <= piece * pieces:
             digest.update(stream.read())

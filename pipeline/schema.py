@@ -5,6 +5,23 @@ Types are given as Arrow types because Arrow is what is on disk; polars reads th
 
 import pyarrow as pa
 
+DESCRIPTION = pa.schema(
+    [
+        pa.field("title", pa.string()),
+        pa.field("author", pa.string()),
+        pa.field("published", pa.string()),
+        pa.field("declared_language", pa.string()),
+        pa.field("canonical_url", pa.string()),
+        pa.field("licenses", pa.string()),
+        pa.field("site", pa.string()),
+        pa.field("page_type", pa.string()),
+    ]
+)
+"""What a web page says about itself, where the step that extracts it is asked for that (`metadata: true`).
+
+Names of authors have `; ` between them, links to licences a space; `published` is a day, YYYY-MM-DD; a language is in
+the form of BCP 47; `page_type` is article, forum, product, listing, documentation, collection or other."""
+
 SHARD = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -16,9 +33,11 @@ SHARD = pa.schema(
         pa.field("language_score", pa.float64()),
         pa.field("doc_id", pa.string()),
         pa.field("origin", pa.string(), nullable=False),
+        *DESCRIPTION,
     ]
 )
-"""One kept document. `doc_id` is the id that the source itself gave it, if it gave one."""
+"""One kept document. `doc_id` is the id that the source itself gave it; `date` is that of the crawl, or what the source
+calls so."""
 
 LEDGER = pa.schema(
     [

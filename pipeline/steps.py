@@ -17,7 +17,7 @@ from pipeline.blocks.classes import has_blocks
 from pipeline.blocks.step import Datatrove
 from pipeline.dedup.exact import Exact
 from pipeline.dedup.minhash import MinHash
-from pipeline.extract import Extract
+from pipeline.extract.step import Extract
 from pipeline.judge import ranges
 from pipeline.normalize import Normalize
 from pipeline.pii import Pii

@@ -20,7 +20,7 @@ from filters.base import Step
 from pipeline.dedup.bands import partition_edges
 from pipeline.dedup.clusters import clusters_between, write_clusters
 from pipeline.outputs import Outputs, Signatures, ledger_rows, ledger_schema, read_rows
-from pipeline.passage import FRAME, Meter, process, signal_schema, with_score
+from pipeline.passage import FRAME, Meter, process, read_signals, signal_schema, with_score
 from pipeline.plan import Receipt, Task
 from pipeline.plugins import load_again
 from pipeline.readers import READERS
@@ -47,6 +47,10 @@ class Settings:
     def judged_steps(self) -> Steps:
         """All steps but deduplication, in order."""
         return {**self.stages.read, **self.stages.judge, **self.stages.finish}
+
+    def signals(self, steps: Steps) -> dict[str, pl.DataType]:
+        """The signal columns of documents that went through steps: those of the readers, then those of the steps."""
+        return {**read_signals(self.readers.values()), **signal_schema(steps)}
 
     @classmethod
     def read(cls, run: Path) -> "Settings":
@@ -112,7 +116,7 @@ def _read(run: Path, task: Task, settings: Settings, workspace: Workspace) -> di
     reader = settings.readers[task.source]
     steps = concerning(task.source, settings.stages.read, settings.only)
     meter = Meter()
-    outputs = Outputs(workspace, task, signal_schema(settings.stages.read), settings.steps)
+    outputs = Outputs(workspace, task, settings.signals(settings.stages.read), settings.steps)
     signatures = Signatures(workspace, task, settings.stages.dedup)
     hold = settings.measure_all and bool(settings.stages.judge)
     try:
@@ -133,7 +137,7 @@ def _read(run: Path, task: Task, settings: Settings, workspace: Workspace) -> di
 def _judge(run: Path, task: Task, settings: Settings, workspace: Workspace) -> dict[str, Any]:
     steps = concerning(task.source, settings.stages.judge, settings.only)
     meter = Meter()
-    signals = signal_schema({**settings.stages.read, **settings.stages.judge})
+    signals = settings.signals({**settings.stages.read, **settings.stages.judge})
     outputs = Outputs(workspace, task, signals, settings.steps)
     signatures = Signatures(workspace, task, settings.stages.dedup)
     try:
@@ -167,7 +171,7 @@ def _clusters(run: Path, task: Task, settings: Settings, workspace: Workspace) -
 
 def _shard(run: Path, task: Task, settings: Settings, workspace: Workspace) -> dict[str, Any]:
     """Drop duplicates, run the last steps, and write the shard and the ledger rows of everything that led to it."""
-    signals = signal_schema(settings.judged_steps())
+    signals = settings.signals(settings.judged_steps())
     schema = ledger_schema(signals)
     finish = concerning(task.source, settings.stages.finish, settings.only)
     meter = Meter()
@@ -238,6 +242,7 @@ def _records(reader: Reader, task: Task, limit: int | None, ignored: Counter[str
 
 def _batches(records: Iterator[tuple[str, Record]], task: Task, settings: Settings) -> Iterator[pl.DataFrame]:
     """Records as frames of bounded size."""
+    schema = {**FRAME, **read_signals(settings.readers.values())}
     rows: list[dict[str, Any]] = []
     size = 0
     for number, (name, record) in enumerate(records):
@@ -262,14 +267,15 @@ def _batches(records: Iterator[tuple[str, Record]], task: Task, settings: Settin
                 "error": record.error,
                 "reason": None if record.error else reason,
                 "broken": [],
+                **{f"read.{signal}": value for signal, value in record.signals.items()},
             }
         )
         size += len(record.html or b"") + len(text or "")
         if size >= settings.batch_bytes or len(rows) >= settings.batch_records:
-            yield pl.DataFrame(rows, schema=FRAME)
+            yield pl.DataFrame(rows, schema=schema)
             rows, size = [], 0
     if rows:
-        yield pl.DataFrame(rows, schema=FRAME)
+        yield pl.DataFrame(rows, schema=schema)
 
 
 def document_id(source: str, file: str, offset: int) -> str:

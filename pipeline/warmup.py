@@ -1,48 +1,55 @@
 """Compiled kernels made once on a machine: the first worker compiles, the others wait and read what it left.
 
-Compiling takes some twenty seconds, reading the result less than half a second. numba keeps results by itself, but
-lets processes that start together all compile the same.
+Compiling takes some twenty seconds, and a minute more for the extractor of main text; reading the result takes less
+than half a second. numba keeps results by itself, but lets processes that start together all compile the same.
 """
 
 import hashlib
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import numba
 import polars as pl
+from llvmlite.binding import get_host_cpu_name
 
-import filters
-from filters import assets
-from pipeline import dedup
+from filters import assets, compiled
+from pipeline.extract.step import Extract
 from pipeline.passage import signal_schema
 from pipeline.steps import Stages
 
-_MARK = "kernels"
+_MODULES = ("pipeline.steps", "pipeline.extract.content", "pipeline.extract.metadata")
 
 
 def warm_up(stages: Stages) -> None:
     """Have everything compiled that these steps call, by going through them without documents."""
     steps = {**stages.read, **stages.judge, **stages.finish}
+    extractions = [step for step in steps.values() if isinstance(step, Extract)]
 
     def go_through() -> None:
         signal_schema(steps)
-        for step in stages.dedup.values():
-            step.band_keys(pl.Series([], dtype=pl.String))
+        for step in extractions:
+            step.warm_up()
+        for dedup in stages.dedup.values():
+            dedup.band_keys(pl.Series([], dtype=pl.String))
 
-    once(go_through, _key([type(step).__name__ for step in (*steps.values(), *stages.dedup.values())]))
+    names = [type(step).__name__ for step in (*steps.values(), *stages.dedup.values())]
+    called = [f"{step.engine} {step.main_content} {step.metadata}" for step in extractions]
+    once(go_through, key(_MODULES, [*names, *called]))
 
 
-def once(compile_all: Callable[[], None], key: str) -> None:
-    """Run what compiles in one process of this machine; the others return when it is done. `key` names the result.
+def once(compile_all: Callable[[], None], key: str, name: str = "kernels") -> None:
+    """Run what compiles in one process of this machine; the others return when it is done.
 
     The mark that it is done is only a hint: without it, or with one of another version, a process compiles or finds
     the results that are there.
+
+    Args:
+        key: of the result.
+        name: of the mark.
     """
-    mark = assets.folder() / _MARK
+    mark = assets.folder() / name
     if _done(mark, key):
         return
-    with assets.alone(_MARK):
+    with assets.alone(name):
         if not _done(mark, key):
             compile_all()
             with assets.replacing(mark) as file:
@@ -56,9 +63,7 @@ def _done(mark: Path, key: str) -> bool:
         return False
 
 
-def _key(names: list[str]) -> str:
-    """What numba's results depend on: its version, the sources, where it keeps them, and what is called."""
-    sources = [path for package in (filters, dedup) for path in sorted(Path(package.__path__[0]).glob("*.py"))]
-    stamps = [(path.name, (stat := path.stat()).st_size, stat.st_mtime_ns) for path in sources]
-    parts = (numba.__version__, filters.__path__[0], os.environ.get("NUMBA_CACHE_DIR"), stamps, sorted(names))
+def key(modules: Sequence[str], called: Iterable[str]) -> str:
+    """Return what results of compiling depend on: sources, compiler, processor, where they are kept, what is called."""
+    parts = (compiled.digest(*modules), get_host_cpu_name(), str(compiled.folder()), sorted(called))
     return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -4,19 +4,17 @@ Ids, URLs, names of sources and texts come from strangers. Rich markup is avoide
 is escaped by jinja2; what is left is done here: control sequences, and Markdown.
 """
 
+import json
 import re
-import unicodedata
+from typing import Any
 
 from rich.text import Text
 
-_DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Marks that make a terminal or a browser show text in another order than it is stored (CVE-2021-42574)."""
+_HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Controls, separators of lines, halves of surrogate pairs, and marks that make a terminal or a browser show text in
+another order than it is stored (CVE-2021-42574)."""
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~#!$])")
-
-
-def _hidden(char: str) -> bool:
-    return char in _DIRECTION or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def visible(text: str, keep: str = "\n\t") -> str:
@@ -25,12 +23,11 @@ def visible(text: str, keep: str = "\n\t") -> str:
     >>> visible("a\x1b[31mb\u202ec")
     'a\\x1b[31mb\\u202ec'
     """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        char if char in keep or not _hidden(char) else char.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for char in text
-    )
+
+    def spelled(found: re.Match[str]) -> str:
+        return found[0] if found[0] in keep else found[0].encode("unicode_escape", "surrogatepass").decode("ascii")
+
+    return _HIDDEN.sub(spelled, text)
 
 
 def line(text: str) -> str:
@@ -40,6 +37,15 @@ def line(text: str) -> str:
     'two\\nlines'
     """
     return visible(text, keep="")
+
+
+def json_line(value: Any) -> str:
+    r"""A value as JSON on one line, in which the same characters are spelled out as JSON has it.
+
+    >>> json_line({"a": "\x9b1m\u202eb"})
+    '{"a": "\\u009b1m\\u202eb"}'
+    """
+    return _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
 
 
 def cell(value: object, style: str = "") -> Text:

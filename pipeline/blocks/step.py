@@ -12,7 +12,7 @@ from filters.base import Transform
 from pipeline.blocks import classes
 from pipeline.extract.supervisor import Supervisor, supervisor
 from pipeline.plugins import Plugin, why
-from pipeline.readers.encoding import decode
+from pipeline.readers.encoding import utf8
 
 if TYPE_CHECKING:
     from datatrove.data import Document
@@ -147,7 +147,7 @@ class Datatrove(Transform):
             if html is None or sandbox is None:
                 yield Result(text)
                 continue
-            outcome = sandbox.extract(decode(html, charset)[0], url)
+            outcome = sandbox.extract(utf8(html, charset)[0], url)
             if outcome.error:
                 yield Result(text, error=outcome.error, message=outcome.detail or outcome.error)
             else:

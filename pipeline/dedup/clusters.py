@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from filters.compiled import compiled
 from pipeline.dedup.bands import EDGES, KEY_SPACE, read_columns, write_table
 
 U64 = NDArray[np.uint64]
@@ -87,7 +87,7 @@ def _places(values: U64, wanted: U64) -> I64:
     return places
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _root(parents: I64, node: int) -> int:
     while parents[node] != node:
         parents[node] = parents[parents[node]]
@@ -95,7 +95,7 @@ def _root(parents: I64, node: int) -> int:
     return node
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def unite(parents: I64, a: I64, b: I64) -> None:
     """Join the sets of a[k] and b[k] for each k under the smaller root (Tarjan 1975, with path halving)."""
     for k in range(len(a)):
@@ -103,7 +103,7 @@ def unite(parents: I64, a: I64, b: I64) -> None:
         parents[max(x, y)] = min(x, y)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def resolve(parents: I64) -> I64:
     """The root of each node. A parent is never above its child, so one pass in order finds them all."""
     for node in range(len(parents)):

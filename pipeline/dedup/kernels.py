@@ -7,6 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from filters.compiled import compiled
 from pipeline.dedup.alphabet import ALONE, ASSIGNED, DIGIT, POINT, SEPARATOR, SLOW, WORD, Alphabet
 
 U8 = NDArray[np.uint8]
@@ -80,7 +81,7 @@ def _goes_on(data: U8, i: int, end: int, letters: Alphabet, heads: U8) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def split_words(data: U8, start: int, end: int, letters: Alphabet, heads: U8, out: U8, ends: I64) -> int:
     """Write the words of `data[start:end]`, normalised and with a space after each, to `out`; return their number.
 
@@ -138,7 +139,7 @@ def split_words(data: U8, start: int, end: int, letters: Alphabet, heads: U8, ou
     return words
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _hash_words(packed: U64, ends: I64, count: int, hashes: U64) -> None:
     """Hash each word of what `split_words` wrote, seen as 64-bit numbers, eight bytes at a time."""
     start = 0
@@ -156,7 +157,7 @@ def _hash_words(packed: U64, ends: I64, count: int, hashes: U64) -> None:
         start = end + 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _shingle_hashes(words: U64, count: int, size: int, out: U32) -> int:
     """Hash each run of `size` words by a rolling polynomial modulo 2^64; return the number of runs."""
     size = min(size, count)
@@ -178,7 +179,7 @@ def _rotate(x: np.uint32, by: int) -> np.uint32:
     return np.uint32(np.uint32(x << by) | (x >> (32 - by)))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sha1_32(data: U8, start: int, end: int, schedule: U32) -> np.uint32:
     """The first four bytes of SHA-1 (FIPS 180-4, section 6.1) of `data[start:end]`, read as little-endian.
 
@@ -226,7 +227,7 @@ def sha1_32(data: U8, start: int, end: int, schedule: U32) -> np.uint32:
     return np.uint32((h0 >> 24) | ((h0 >> 8) & 0xFF00) | ((h0 & 0xFF00) << 8) | np.uint32(h0 << 24))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _shingle_sha1(out: U8, ends: I64, count: int, size: int, hashes: U32) -> int:
     """Hash each run of `size` words, joined by spaces, as datasketch would; return the number of runs."""
     size = min(size, count)
@@ -237,7 +238,7 @@ def _shingle_sha1(out: U8, ends: I64, count: int, size: int, hashes: U32) -> int
     return count - size + 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _minima(hashes: U32, count: int, factors: U32, terms: U32, out: U32) -> None:
     """The least value of each permutation h -> factor * h + term modulo 2^32 over the hashes of a document."""
     for p in range(len(factors)):
@@ -248,7 +249,7 @@ def _minima(hashes: U32, count: int, factors: U32, terms: U32, out: U32) -> None
         out[p] = least
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def signatures(
     data: U8, offsets: I64, letters: Alphabet, heads: U8, shingle: int, sha1: bool, factors: U32, terms: U32, out: U32
 ) -> NDArray[np.bool_]:
@@ -279,7 +280,7 @@ def signatures(
     return found
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def band_hashes(signature: U32, bands: int, rows: int) -> U64:
     """One 64-bit hash for each band of `rows` values: shape (n, bands * rows) to (n, bands)."""
     out = np.empty((len(signature), bands), np.uint64)
@@ -292,7 +293,7 @@ def band_hashes(signature: U32, bands: int, rows: int) -> U64:
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def text_hashes(data: U8, offsets: I64, letters: Alphabet, normalize: bool) -> tuple[U64, NDArray[np.bool_]]:
     """One 64-bit hash of each whole document, of its words or of its bytes, and which documents have any."""
     out, found = np.zeros(len(offsets) - 1, np.uint64), np.zeros(len(offsets) - 1, np.bool_)

@@ -1,9 +1,5 @@
 """From pages to their main text: the product's own extractor, others in a sandbox, and what pages say of themselves."""
 
-from pipeline.extract.step import Extract
-
-__all__ = ["Extract", "main_text"]
-
 
 def main_text(html: bytes | str, preset: str = "balanced") -> str:
     """Return the main text of a page, bytes in whatever encoding the page says.

@@ -21,6 +21,7 @@ _FORMS = tuple(
         r"(?<!\d)(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4})(?!\d)",
     )
 )
+_NOT_IN_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _SLASHED = re.compile(r"(?<!\d)(\d{1,2})([-/])(\d{1,2})\2(\d{4})(?!\d)", re.ASCII)
 _IN_PATH = re.compile(r"/(\d{4})([-/]?)(\d{2})\2(\d{2})(?=[-/_]|\.\w{1,5}\Z|\Z)", re.ASCII)
 
@@ -55,15 +56,18 @@ def searched(page: bytes, url: str | None) -> str | None:
 
     if len(page) > _LARGEST:
         return None
-    text = page.decode("utf-8", "replace")
-    found = find_date(
-        text.encode(),  # an address in place of a page would be fetched, if it were no bytes
-        extensive_search=False,
-        original_date=True,
-        url=url,
-        min_date=f"{EARLIEST}-01-01",
-        max_date=f"{LATEST}-12-31",
-    )
+    text = _NOT_IN_XML.sub(" ", page.decode("utf-8", "replace"))
+    try:
+        found = find_date(
+            text.encode(),  # an address in place of a page would be fetched, if it were no bytes
+            extensive_search=False,
+            original_date=True,
+            url=url,
+            min_date=f"{EARLIEST}-01-01",
+            max_date=f"{LATEST}-12-31",
+        )
+    except ValueError:  # lxml reads references to control characters, and refuses to write them
+        return None
     return day(found or "")
 
 

@@ -9,11 +9,12 @@ from pipeline.extract.keywords import automaton
 from pipeline.extract.render import render
 from pipeline.extract.scanner import scan
 from pipeline.extract.tags import characters
-from pipeline.readers.encoding import decode
 
 Format = Literal["text", "markdown"]
 
 
+LONGEST_PAGE = 1 << 28
+"""Bytes in UTF-8: places in its text, of which there may be three times as many, are numbers of 32 bits."""
 _MANY_TIMES, _A_TEXT = 4, 500
 
 
@@ -26,8 +27,13 @@ def blocks_of(html: bytes | str, encoding: str | None = "utf-8") -> Blocks:
     Args:
         encoding: of bytes that are no valid UTF-8. None finds it out from the page; with UTF-8, what is not valid
             becomes U+FFFD.
+
+    Raises:
+        ValueError: the page is longer than `LONGEST_PAGE`.
     """
     page = np.frombuffer(utf8(html, encoding), np.uint8)
+    if len(page) > LONGEST_PAGE:
+        raise ValueError(f"a page of {len(page):,} bytes: more than {LONGEST_PAGE:,} are not read")
     found = scan(page, characters(), automaton(), True)
     if found.noscript > _A_TEXT and found.noscript > _MANY_TIMES * (shown := _shown_bytes(found)):
         other = scan(page, characters(), automaton(), False)
@@ -59,6 +65,8 @@ def utf8(html: bytes | str, encoding: str | None) -> bytes:
     try:
         html.decode()
     except UnicodeDecodeError:
+        from pipeline.readers.encoding import decode  # late, since all readers come with it
+
         text = decode(html)[0] if encoding is None else html.decode(encoding, "replace")
         return text.encode()
     return html

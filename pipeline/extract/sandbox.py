@@ -54,6 +54,7 @@ def trafilatura_engine(options: dict[str, Any]) -> Engine:
             fast=options["fast"],
             include_comments=options["comments"],
             include_tables=options["tables"],
+            output_format="markdown" if options["format"] == "markdown" else "txt",
             # Its cache of what was seen would make the text of a page depend on the pages before it.
             deduplicate=False,
         )
@@ -75,6 +76,13 @@ def resiliparse_engine(options: dict[str, Any]) -> Engine:
     return main_text
 
 
+def htmldate_engine(options: dict[str, Any]) -> Engine:
+    """Barbaresi, "htmldate: A Python package to extract publication dates from web pages" (JOSS 2020)."""
+    from pipeline.extract.dates import searched
+
+    return lambda page, url: searched(page.encode("utf-8"), url)
+
+
 def datatrove_engine(options: dict[str, Any]) -> Engine:
     """An extractor of datatrove, or one of the user's derived from it."""
     from pipeline.blocks.classes import create
@@ -88,6 +96,7 @@ def datatrove_engine(options: dict[str, Any]) -> Engine:
 ENGINES: dict[str, Callable[[dict[str, Any]], Engine]] = {
     "trafilatura": trafilatura_engine,
     "resiliparse": resiliparse_engine,
+    "htmldate": htmldate_engine,
     "datatrove": datatrove_engine,
 }
 

@@ -56,10 +56,11 @@ class Supervisor:
         self._patience = 60.0 + 20.0 * float(settings["seconds"])
         self._process: subprocess.Popen[bytes] | None = None
 
-    def extract(self, page: str, url: str | None) -> Outcome:
-        """The main text of a page; raises RuntimeError only if the sandbox cannot be started."""
+    def extract(self, page: bytes | str, url: str | None) -> Outcome:
+        """The main text of a page, UTF-8 if it is bytes; raises RuntimeError only if the sandbox cannot be started."""
         address = (url or "").encode("utf-8", "replace")
-        body = sandbox.LENGTH.pack(len(address)) + address + page.encode("utf-8", "replace")
+        data = page if isinstance(page, bytes) else page.encode("utf-8", "replace")
+        body = sandbox.LENGTH.pack(len(address)) + address + data
         status, handled, text = self._ask(body)
         if status in (sandbox.MEMORY, sandbox.CRASH) and handled != 1:
             status, handled, text = self._ask(body)

@@ -1,11 +1,35 @@
 """Readers of sources: one module a kind of file, all of them streams in bounded memory."""
 
-from pipeline.readers.base import Reader, Record, Split
-from pipeline.readers.jsonl import JsonlReader
-from pipeline.readers.parquet import ParquetReader
-from pipeline.readers.warc import WarcReader
+import re
 
-READERS: dict[str, type[Reader]] = {"warc": WarcReader, "jsonl": JsonlReader, "parquet": ParquetReader}
+from pipeline.readers.base import Reader, Record, Split
+from pipeline.readers.books import BooksReader
+from pipeline.readers.code import CodeReader
+from pipeline.readers.html import HtmlReader
+from pipeline.readers.jsonl import JsonlReader
+from pipeline.readers.latex import LatexReader
+from pipeline.readers.parallel import ParallelReader
+from pipeline.readers.parquet import ParquetReader
+from pipeline.readers.pdf import PdfReader
+from pipeline.readers.stackexchange import StackExchangeReader
+from pipeline.readers.threads import ThreadsReader
+from pipeline.readers.warc import WarcReader
+from pipeline.readers.wikipedia import WikipediaReader
+
+READERS: dict[str, type[Reader]] = {
+    "warc": WarcReader,
+    "jsonl": JsonlReader,
+    "parquet": ParquetReader,
+    "code": CodeReader,
+    "latex": LatexReader,
+    "books": BooksReader,
+    "parallel": ParallelReader,
+    "pdf": PdfReader,
+    "html": HtmlReader,
+    "wikipedia": WikipediaReader,
+    "stackexchange": StackExchangeReader,
+    "threads": ThreadsReader,
+}
 """Every reader by the name that `use:` gives in a config."""
 
 _PACKED = (".gz", ".zst", ".lz4")
@@ -17,12 +41,30 @@ _SUFFIXES = {
     ".json": "jsonl",
     ".ndjson": "jsonl",
     ".parquet": "parquet",
+    ".whl": "code",
+    ".crate": "code",
+    ".tex": "latex",
+    ".epub": "books",
+    ".tmx": "parallel",
+    ".pdf": "pdf",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
 }
+
+_NAMES = (
+    (re.compile(r"-pages-(?:articles|meta-current|meta-history)(?!.*-index)"), "wikipedia"),
+    (re.compile(r"(?:^|[/-])posts\.xml(?:\.(?:gz|bz2|zst))?$"), "stackexchange"),
+)
+"""Files that are known by how they are called, since .xml alone tells nothing."""
 
 
 def reader_for(path: str) -> str | None:
-    """The name of the reader for a path or pattern, by its suffix; None if the suffix tells nothing."""
+    """The name of the reader for a path or pattern, by its name or suffix; None if they tell nothing."""
     name = path.lower()
+    for pattern, use in _NAMES:
+        if pattern.search(name):
+            return use
     for packed in _PACKED:
         name = name.removesuffix(packed)
     if name != path.lower() and name.endswith(".parquet"):
@@ -30,4 +72,22 @@ def reader_for(path: str) -> str | None:
     return next((use for suffix, use in _SUFFIXES.items() if name.endswith(suffix)), None)
 
 
-__all__ = ["READERS", "JsonlReader", "ParquetReader", "Reader", "Record", "Split", "WarcReader", "reader_for"]
+__all__ = [
+    "READERS",
+    "BooksReader",
+    "CodeReader",
+    "HtmlReader",
+    "JsonlReader",
+    "LatexReader",
+    "ParallelReader",
+    "ParquetReader",
+    "PdfReader",
+    "Reader",
+    "Record",
+    "Split",
+    "StackExchangeReader",
+    "ThreadsReader",
+    "WarcReader",
+    "WikipediaReader",
+    "reader_for",
+]

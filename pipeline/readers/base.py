@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO, ClassVar, NamedTuple, cast
 
 import fsspec
@@ -33,6 +33,10 @@ class Record(NamedTuple):
     charset: str | None = None
     language: str | None = None
     doc_id: str | None = None
+    license: str | None = None
+    """As the source gives it: an SPDX identifier where it has one, else a name or an address."""
+    signals: Mapping[str, int | float | bool | str | None] = {}
+    """What else the source tells, by the names in the reader's `signals`."""
     drop: str | None = None
     """Why a well-formed record is no document, such as `read.content_type`."""
     error: str | None = None
@@ -52,6 +56,11 @@ class Reader(BaseModel, ABC):
 
     version: ClassVar[int] = 1
     """Raised when the same file gives other records than before, so that runs made earlier become stale."""
+
+    signals: ClassVar[Mapping[str, type]] = {}
+    """What it tells of records besides their text, by name: int, float, bool or str. `read.<name>` is the column."""
+    units: ClassVar[Mapping[str, str]] = {}
+    """Of each signal."""
 
     max_record_bytes: ByteSize = Field(default=ByteSize(64 * MiB), ge=1 << 10)
     """A record that is larger, packed or unpacked, becomes the error `read.too_large` and is never held in memory."""

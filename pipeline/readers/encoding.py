@@ -39,24 +39,39 @@ def decode(data: bytes, declared: str | None = None) -> tuple[str, str]:
     `declared` (by the HTTP header), the page's own declaration, detection. A page that is broken in all of them is
     read under the first of these names, with U+FFFD for the broken bytes.
     """
+    text, name, _ = _read(data, declared)
+    return text, name
+
+
+def utf8(data: bytes, declared: str | None = None) -> tuple[bytes, str]:
+    """Return the text that `decode` finds in UTF-8: of most pages their own bytes, which need not be written again."""
+    text, name, same = _read(data, declared)
+    return data if same else text.encode("utf-8", "replace"), name
+
+
+def _read(data: bytes, declared: str | None) -> tuple[str, str, bool]:
+    """The text of a page, the name of its encoding, and whether the bytes as they are are that text in UTF-8."""
     for mark, name in _MARKS:
         if data.startswith(mark):
-            return data[len(mark) :].decode(name, "replace"), name
+            return data[len(mark) :].decode(name, "replace"), name, False
     if data[:4] in (b"<\x00!\x00", b"<\x00h\x00", b"<\x00?\x00"):
-        return data.decode("utf-16-le", "replace"), "utf-16-le"
-    named = [name for name in (_known(declared), _in_page(data)) if name is not None]
+        return data.decode("utf-16-le", "replace"), "utf-16-le", False
+    named = [name for name in (codec_named(declared), _in_page(data)) if name is not None]
     for name in named:  # all their bytes are valid UTF-8
         shifted = b"\x1b" in data if name.startswith("iso2022") else name.startswith("utf-16")
         if shifted and (text := _strict(data, name)) is not None:
-            return text, name
-    if (text := _strict(data, "utf-8") or _nearly_utf8(data)) is not None:
-        return text, "utf-8"
-    detected = _known(detect_encoding(data, html5_compatible=False)) or "cp1252"
+            return text, name, False
+    try:
+        return data.decode(), "utf-8", True
+    except UnicodeDecodeError:
+        if (text := _strict(data, "utf-8") or _nearly_utf8(data)) is not None:
+            return text, "utf-8", False
+    detected = codec_named(detect_encoding(data, html5_compatible=False)) or "cp1252"
     candidates = [name for name in [*named, detected] if not name.startswith("utf-16")] or ["cp1252"]
     for name in candidates:
         if (text := _strict(data, name)) is not None:
-            return text, name
-    return data.decode(candidates[0], "replace"), candidates[0]
+            return text, name, False
+    return data.decode(candidates[0], "replace"), candidates[0], False
 
 
 def is_text(head: bytes) -> bool:
@@ -72,12 +87,12 @@ def _nearly_utf8(data: bytes) -> str | None:
     return text if broken <= _BROKEN_SHARE * others else None
 
 
-def _known(name: str | None) -> str | None:
-    """Python's name of what browsers understand under `name`, or of what it says itself; None if that is nothing."""
+def codec_named(name: str | None) -> str | None:
+    """Return Python's name of what browsers understand under a name, or of what it says itself; None if it is none."""
     label = (name or "").strip().rstrip(";")
     try:
         codec = codecs.lookup(str(map_encoding_to_html5(label, False) or label))
-        b"".decode(codec.name)  # fails for codecs that make no text, such as base64
+        " ".encode(codec.name)  # fails for codecs that make no text, such as base64
     except (LookupError, ValueError):
         return None
     return None if codec.name in _NEVER else _WIDER.get(codec.name, codec.name)
@@ -85,7 +100,7 @@ def _known(name: str | None) -> str | None:
 
 def _in_page(data: bytes) -> str | None:
     found = _META.search(data, 0, _META_BYTES)
-    name = _known(found[1].decode("ascii")) if found else None
+    name = codec_named(found[1].decode("ascii")) if found else None
     # A declaration that can be read as ASCII is not in UTF-16 (WHATWG HTML, "prescan a byte stream").
     return "utf-8" if name is not None and name.startswith("utf-16") else name
 

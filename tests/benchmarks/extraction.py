@@ -124,8 +124,6 @@ def make_models(folder: Path, numbers: Sequence[int]) -> None:
         "--cache",
         str(harness.CACHE / "taught"),
     ]
-    if MANUALS in os.environ:
-        command += ["--manuals", os.environ[MANUALS]]
     for number in numbers:
         out = folder / f"{number}.npz"
         print(f"making the model without fold {number}", file=sys.stderr)

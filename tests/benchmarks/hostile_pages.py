@@ -1,37 +1,42 @@
 """Pages made to break extraction: a million with every access checked, and how time and memory grow with the worst.
 
-There is no opponent. The first part sends pages through scanner, features, rendering and metadata, compiled with checks
-of the bounds of all arrays: real pages that were cut, spliced and mutated, soups of all tags and attributes, and plain
-bytes. `tests/pipeline/extract/mutated_pages.py` makes them and asserts what holds for each; it runs in processes of its
-own with a cache of its own, since checks change what is compiled. Every page depends on the seed and its number alone;
-what fails is written into a folder, a process that crashes or hangs is found out, and the others go on.
+There is no opponent. The first part sends pages through scanner, features, trees, rendering and metadata, compiled with
+checks of the bounds of all arrays: real pages that were cut, spliced and mutated, soups of all tags and attributes, and
+plain bytes. `tests/pipeline/extract/mutated_pages.py` makes them and `page_checks.py` beside it asserts what holds for
+each. That runs in processes of its own with a cache of its own, since checks change what is compiled. Pages that fail
+are written into a folder; that of a process that dies or hangs too, and another goes on behind it.
 
-The second part measures pages that are one hard piece of markup a million times over, at growing sizes: CPU time and
-peak memory a byte of the page, the page itself left out. Of a linear extractor a row shows the same numbers.
+The second part measures pages that are one hard piece of markup many times over, at growing sizes, each in a process of
+its own: CPU time and peak memory a byte of the page, the page itself left out. Of a linear extractor a row shows the
+same numbers; what does not fit into the caches of processors any more takes a small factor longer. Whole is what every
+page goes through, `content` (scan, features, trees, and rendering of what is chosen) and `metadata`. `text` and
+`markdown` render all there is, with the blocks of the page in memory.
 """
 
 import argparse
 import hashlib
 import json
 import os
-import signal
 import struct
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import harness
 
-PROGRAM = harness.ROOT / "tests" / "pipeline" / "extract" / "mutated_pages.py"
-QUICK_PAGES, ALL_PAGES = 4000, 1_000_000
+PROGRAM = harness.ROOT / "tests" / "pipeline" / "extract" / "page_checks.py"
+PAGES, QUICK_PAGES = 1_000_000, 4000
 SIZES, QUICK_SIZES = (1_000_000, 10_000_000, 100_000_000), (100_000, 1_000_000)
-MOST_MEMORY = 14 << 30
-"""Bytes that a measurement may have; what needs more has none."""
-STAGES = ("scan", "features", "text", "markdown", "metadata")
+MOST_MEMORY = 16 << 30
+"""Bytes of addresses that one measurement may take; more is none."""
+STATE = struct.Struct("<4q")  # as in the program
+STAGES = ("scan", "text", "markdown", "content", "metadata")
+PRODUCT = ("content", "metadata")
+"""What is done to every page; the other stages are parts of that, or choices."""
 
 
 def _deep(unit: str, close: str) -> Callable[[int], bytes]:
@@ -198,90 +203,200 @@ HARD: Mapping[str, Callable[[int], bytes]] = {
 
 
 def _resident(key: str) -> int:
-    """Bytes of memory in use, or the most so far (`VmHWM`)."""
+    """Bytes of memory in use (`VmRSS`), or the most so far (`VmHWM`)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(key):
             return int(line.split()[1]) << 10
     raise KeyError(key)
 
 
-def measure(name: str, size: int) -> dict[str, float | None]:
-    """Send one page through each stage; CPU seconds of each, and the most memory beyond the page."""
+def measure(name: str, sizes: Sequence[int]) -> list[dict[str, float | None]]:
+    """Send pages of one kind through each stage: ns, and the most bytes of memory, a byte; None if that is too much."""
     import resource
 
     import numpy as np
 
-    from pipeline.extract import features
+    from pipeline.extract.content import content
     from pipeline.extract.metadata import metadata
     from pipeline.extract.page import blocks_of
     from pipeline.extract.render import render
 
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    found = blocks_of("<p>x")
-    stages: dict[str, Callable[[], object]] = {
+    short = page = b"<p>x"
+    found = blocks_of(short)
+    stages: dict[str, Callable[[], Any]] = {
         "scan": lambda: blocks_of(page),
-        "features": lambda: features.matrix(found),
         "text": lambda: render(found, np.ones(len(found.blocks), np.bool_), False, False),
         "markdown": lambda: render(found, np.ones(len(found.blocks), np.bool_), True, True),
+        "content": lambda: content(page),
         "metadata": lambda: metadata(page),
     }
-    page = b"<p>x"
     for stage in stages.values():
         stage()
-    page = HARD[name](size)
-    before = _resident("VmRSS")
-    answer: dict[str, float | None] = {"size": len(page), "seconds": 0.0}
-    for stage in STAGES:
-        Path("/proc/self/clear_refs").write_text("5")
-        start = time.process_time()
-        try:
-            result = stages[stage]()
-        except MemoryError:
-            result = None
-        answer[stage] = None if result is None else time.process_time() - start
-        answer[f"{stage} memory"] = None if result is None else _resident("VmHWM") - before
-        if stage == "scan" and result is not None:
-            found = result
-            answer["blocks"], answer["elements"] = len(found.blocks), len(found.nodes)
-        elif stage in ("text", "markdown") and result is not None:
-            answer[f"{stage} bytes"] = len(result)
-        del result
-    return answer
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    answers = []
+    for size in sizes:
+        page = HARD[name](size)
+        before = _resident("VmRSS")
+        answer: dict[str, float | None] = {"bytes": len(page)}
+        for stage in STAGES:
+            Path("/proc/self/clear_refs").write_text("5")  # the most memory is counted anew
+            start = time.process_time()
+            try:
+                result = stages[stage]()
+            except MemoryError:
+                answer[stage] = answer[f"{stage} memory"] = None
+                continue
+            answer[stage] = (time.process_time() - start) / len(page) * 1e9
+            answer[f"{stage} memory"] = (_resident("VmHWM") - before) / len(page)
+            if stage == "scan":
+                found = result
+            if stage in ("text", "markdown"):
+                answer[f"{stage} bytes"] = len(result) / len(page)
+            if stage == "markdown":
+                found = blocks_of(short)  # what comes now has blocks of its own
+            del result
+        answers.append(answer)
+    return answers
 
 
-def growth(sizes: tuple[int, ...], names: list[str]) -> list[dict[str, Any]]:
-    """Measure all, each page in a process of its own."""
-    heads = [f"{size / 1e6:g} MB" for size in sizes]
-    print(f"{'ns a byte':30}" + "".join(f"{head:>10}" for head in heads) + "   dearer   bytes of memory a byte: ", end="")
-    print("  ".join(STAGES), " text a byte: text, markdown")
+def _whole(one: Mapping[str, Any]) -> float:
+    return sum(one[stage] or 0 for stage in PRODUCT)
+
+
+def growth(sizes: Sequence[int], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Measure all pages at all sizes, and print them."""
+    heads = [*(f"{size / 1e6:g} MB" for size in sizes), "dearer", *["", *STAGES] * 2, "", "text", "markdown"]
+    groups = "ns a byte", "ns a byte of the largest", "bytes of memory a byte", "bytes of text a byte"
+    widths = 10 * (len(sizes) + 2), 10 * (len(STAGES) + 1), 10 * (len(STAGES) + 1), 0
+    print(" " * 24 + "".join(group.ljust(width) for group, width in zip(groups, widths, strict=True)))
+    print(" " * 24 + "".join(f"{head:>10}" for head in heads))
     rows = []
     for name in names:
-        found = []
-        for size in sizes:
-            command = [sys.executable, str(Path(__file__).resolve()), "--measure", name, str(size)]
-            found.append(harness.run(command, {}).answer)
+        command = [sys.executable, str(Path(__file__).resolve()), "--measure", name, "--sizes", *map(str, sizes)]
+        found: Any = harness.run(command, {}).answer["sizes"]
         rows.append({"page": name, "sizes": found})
-        times = [sum(one[stage] or 0 for stage in STAGES) / one["size"] * 1e9 for one in found]
-        last = found[-1]
-        memory = [None if last[f"{s} memory"] is None else last[f"{s} memory"] / last["size"] for s in STAGES]
-        texts = [last.get(f"{stage} bytes", float("nan")) / last["size"] for stage in ("text", "markdown")]
-        line = f"{name:30}" + "".join(f"{value:10.1f}" for value in times) + f"{times[-1] / times[0]:8.2f}x"
-        line += "   " + "".join("   (more)" if value is None else f"{value:9.1f}" for value in memory)
-        line += "   " + "".join(f"{last[stage] / last['size'] * 1e9:7.1f}" if last[stage] is not None else "      -" for stage in STAGES)
-        print(line + "".join(f"{value:8.2f}" for value in texts), flush=True)
+        last = {**found[-1], "": None}
+        parts = [*STAGES, "", *(f"{stage} memory" for stage in STAGES), "", "text bytes", "markdown bytes"]
+        cells = [*map(_whole, found), _whole(last) / _whole(found[0]), None, *(last.get(part) for part in parts)]
+        print(f"{name:24}" + "".join(" " * 10 if cell is None else f"{cell:10.2f}" for cell in cells), flush=True)
     return rows
+
+
+def worst(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print which pages are the hardest, by what is measured."""
+
+    def most(what: str, measured: Callable[[Sequence[Mapping[str, Any]]], float]) -> None:
+        ordered = sorted(rows, key=lambda row: -measured(row["sizes"]))[:3]
+        print(f"{what}: " + ", ".join(f"{measured(row['sizes']):.1f} ({row['page']})" for row in ordered))
+
+    most("how many times dearer a byte becomes", lambda sizes: _whole(sizes[-1]) / _whole(sizes[0]))
+    most("ns a byte", lambda sizes: _whole(sizes[-1]))
+    most("bytes of memory a byte", lambda sizes: max(sizes[-1][f"{stage} memory"] or 0 for stage in STAGES))
+    short = [row["page"] for row in rows if any(row["sizes"][-1][stage] is None for stage in STAGES)]
+    print(f"more than {MOST_MEMORY >> 30} GiB: {', '.join(short) or 'none'}")
+
+
+def _environment() -> dict[str, str]:
+    """With checks of bounds, and a cache that is for these sources alone."""
+    folders = ("filters", "pipeline/extract")
+    sources = sorted(path for folder in folders for path in (harness.ROOT / folder).glob("*.py"))
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    cache = harness.CACHE / f"bounds-checked-{digest[:16]}"
+    return {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(cache)}
+
+
+class Share:
+    """Every so manieth page: a process that sends them, and another one behind the page of which it died."""
+
+    def __init__(self, first: int, state: Path, options: argparse.Namespace, environment: Mapping[str, str]) -> None:
+        self.state, self.options, self.environment = state, options, environment
+        self.pages = self.bytes = self.died = 0
+        self._before = (0, 0)
+        self._start(first)
+
+    def _start(self, first: int) -> None:
+        command = [sys.executable, str(PROGRAM), "--seed", str(self.options.seed), "--last", str(self.options.pages)]
+        command += ["--first", str(first), "--step", str(self.options.processes), "--state", str(self.state)]
+        command += ["--failures", str(self.options.failures)]
+        if (data := harness.test_data("B-wcxb-train")) is not None:
+            command += ["--data", str(data.parent)]
+        self.state.write_bytes(STATE.pack(first, 0, 0, 0))
+        self._process = subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL)
+
+    def ended(self) -> bool:
+        """Find out how far it is."""
+        code = self._process.poll()
+        with self.state.open("rb") as file:
+            number, size, pages, done = STATE.unpack(file.read(STATE.size))
+        self.pages, self.bytes = self._before[0] + pages, self._before[1] + done
+        if code is None or (code in (0, 1) and number >= self.options.pages):
+            return code is not None
+        self.died += 1
+        page = self.options.failures / f"{self.options.seed}-{number}.html"
+        page.write_bytes(self.state.read_bytes()[STATE.size : STATE.size + size])
+        page.with_suffix(".txt").write_text(f"the process ended with {code}\n", encoding="utf-8")
+        self._before = self.pages + 1, self.bytes + size
+        self._start(number + self.options.processes)
+        return False
+
+
+def send(options: argparse.Namespace) -> dict[str, int]:
+    """Send all pages and return how many there were, and how many failed."""
+    options.failures.mkdir(parents=True, exist_ok=True)
+    old = set(options.failures.glob("*.html"))
+    print("compiling with checks of bounds, which takes a minute or two", file=sys.stderr)
+    environment = _environment()
+    subprocess.run(
+        [sys.executable, str(PROGRAM), "--last", "0"], env=environment, check=True, stdout=subprocess.DEVNULL
+    )
+    started = last = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        shares = [
+            Share(number, Path(folder) / str(number), options, environment) for number in range(options.processes)
+        ]
+        while not all([share.ended() for share in shares]):
+            time.sleep(1)
+            pages, passed = sum(share.pages for share in shares), time.monotonic() - started
+            if time.monotonic() - last > 30 and pages:
+                last = time.monotonic()
+                left = (options.pages - pages) * passed / pages / 60
+                print(f"{pages:,} of {options.pages:,} pages, {left:.0f} minutes left", file=sys.stderr)
+    found = {
+        "pages": sum(share.pages for share in shares),
+        "bytes": sum(share.bytes for share in shares),
+        "failed": len(set(options.failures.glob("*.html")) - old),
+        "died": sum(share.died for share in shares),
+    }
+    said = f"{found['pages']:,} pages of {found['bytes']:,} bytes with checks of bounds: {found['failed']} failed"
+    print(said + f", {found['died']} by the end of the process; they are in {options.failures}" * (found["failed"] > 0))
+    return found
 
 
 def main() -> None:
     parser = harness.arguments(__doc__)
-    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--names", nargs="+")
-    parser.add_argument("--sizes", nargs="+", type=int)
+    parser.add_argument("--pages", type=int, metavar="N", help="how many pages are sent; 0 for none")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--failures", type=Path, default=harness.CACHE / "hostile", help="folder for pages that fail")
+    parser.add_argument("--sizes", type=int, nargs="*", help="bytes of the pages that are measured; none for no pages")
+    parser.add_argument("--names", nargs="+", choices=HARD, metavar="NAME", help="pages that are measured")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        print(json.dumps(measure(options.measure[0], int(options.measure[1]))))
+        print(json.dumps({"sizes": measure(options.measure, options.sizes)}))
         return
-    growth(tuple(options.sizes), options.names or list(HARD))
+    if options.pages is None:
+        options.pages = QUICK_PAGES if options.quick else PAGES
+    if options.sizes is None:
+        options.sizes = QUICK_SIZES if options.quick else SIZES
+    answer: dict[str, Any] = {}
+    if options.pages:
+        answer["sent"] = send(options)
+    if options.sizes:
+        answer["growth"] = growth(options.sizes, options.names or list(HARD))
+        worst(answer["growth"])
+    if options.json:
+        options.json.write_text(json.dumps(answer, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ batch_records: 16
 shard_bytes: 150kB
 steps:
   url: {{sources: [web]}}
-  extract: {{engine: resiliparse, sources: [web]}}
+  extract: {{metadata: true, sources: [web]}}
   normalize: {{}}
   language: {{sources: [web, docs], keep: {{score: [0.4, null]}}}}
   gopher: {{sources: [web, docs], keep: {{alpha_words: null, words: [30, null]}}}}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.extract.dates import day, day_in_path
+from pipeline.extract.dates import day, day_in_path, searched
 
 FORMS = (
     "%Y-%m-%d",
@@ -86,3 +86,10 @@ def test_days_of_addresses(path: str, expected: str | None) -> None:
 def test_any_text_is_read(text: str) -> None:
     for found in (day(text), day_in_path(text)):
         assert found is None or found == date.fromisoformat(found).isoformat()
+
+
+@pytest.mark.parametrize("control", ["\x1a", "\x0b", "\ufffe", "&#26;", "&#xfffe;"])
+def test_the_search_goes_past_characters_that_xml_has_not(control: str) -> None:
+    page = f"<p>{control}<script></script>\n<p>b<time datetime=2020-03-04>x</time>"
+    assert searched(page.encode(), None) == "2020-03-04"
+    assert searched(f"{control}<script/>\n<s>".encode(), None) is None

@@ -199,6 +199,16 @@ def test_any_page_is_read(page: str, url: str | None) -> None:
     assert all(value is None or isinstance(value, int) or 0 < len(value) <= 16_384 for value in found)
 
 
+def test_half_a_surrogate_pair_is_no_part_of_a_value() -> None:
+    said = '{"@type": "Article", "headline": "a\\ud83d", "license": "http://x/\\udc00", "author": "\\ud83d\\ude00 b"}'
+    page = LD + said + "</script><link rel=canonical href=b>"
+    found = table([page, page], [URL, "http://\ud800/"])
+    assert found["title"].to_list() == ["a", "a"]
+    assert found["author"].to_list() == ["\U0001f600 b"] * 2
+    assert found["licenses"].to_list() == [None, None]
+    assert found["canonical_url"].to_list() == ["https://www.example.org/2024/05/06/b", None]
+
+
 @given(st.binary(max_size=200), st.binary(max_size=20))
 def test_any_bytes_are_read(page: bytes, value: bytes) -> None:
     metadata(page, None)

@@ -1,8 +1,12 @@
 """Some blocks of a page as text: what is left of lists, tables, quotations and code when parts of them are cut out."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
+from pipeline.extract import page as pages
 from pipeline.extract.blocks import Blocks
 from pipeline.extract.page import blocks_of, whole_text
 from pipeline.extract.render import render
@@ -102,3 +106,33 @@ def test_wide_tables_are_lines_in_markdown_too() -> None:
 )
 def test_encodings(page: bytes | str, encoding: str | None, text: str) -> None:
     assert whole_text(page, encoding=encoding) == text
+
+
+def test_a_page_too_long_for_its_numbers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "LONGEST_PAGE", 8)
+    assert whole_text(b"<p>\xff2") == "\ufffd2"  # seven
+    with pytest.raises(ValueError, match="a page of 10 bytes"):
+        whole_text(b"<p>\xff2345")
+
+
+LIMITED = """
+import resource, sys
+from pipeline.extract.page import whole_text
+
+assert whole_text("<pre>x", "markdown") == "```\\nx\\n```"
+page = sys.argv[1] + "x" + sys.argv[2] * 1_000_000 + "x"
+taken = next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmSize"))
+resource.setrlimit(resource.RLIMIT_AS, (taken + 80 * len(page),) * 2)
+print(len(whole_text(page, "markdown")))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded as Linux does it")
+@pytest.mark.parametrize(
+    "before, unit, length",
+    [("<pre>", "\n" * 8, 8_000_010), ("<table><tr>", "<td>x", 4_000_001), ("<ol>", "<li>x", 9_888_898)],
+)
+def test_memory_is_so_many_times_the_page(before: str, unit: str, length: int) -> None:
+    """Eighty bytes of addresses a byte: of what is asked for in case it is needed, most is never touched."""
+    done = subprocess.run([sys.executable, "-c", LIMITED, before, unit], capture_output=True, text=True, timeout=300)
+    assert done.stdout == f"{length}\n", done.stderr

@@ -3,9 +3,9 @@
 import json
 from collections import Counter
 
-from pipeline.extract import Extract
 from pipeline.extract.learn.gold import Page
 from pipeline.extract.learn.teacher import TEACHER, taught
+from pipeline.extract.step import Extract
 
 ARTICLE = "".join(f"<p>This is sentence {i} of the article, long enough to count as content.</p>" for i in range(12))
 PAGES = [

@@ -1,10 +1,10 @@
 """Text in the encodings of the web's first thirty years comes out as it was written."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.readers.encoding import decode
+from pipeline.readers.encoding import decode, utf8
 
 SAMPLES = {
     "windows-1252": "Überfluß – naïve façade, “quoted” €5 … ",
@@ -71,10 +71,25 @@ def test_cut_off_inside_a_character():
         assert decode(data, name)[0].startswith((text * 29).rstrip()), name
 
 
+@pytest.mark.parametrize("name", ["base64", "hex", "zlib", "rot13", "utf-7", "undefined", "no such thing"])
+def test_names_that_are_none(name):
+    page = f"<meta charset={name}><p>{SAMPLES['windows-1252'] * 20}</p>"
+    assert decode(page.encode("windows-1252"), name) == (page, "cp1252")
+
+
+@pytest.mark.parametrize("text", [*SAMPLES.values(), ""])
+def test_utf8_is_not_written_again(text):
+    page = f"<p>{text}</p>".encode()
+    assert utf8(page, "windows-1252")[0] is page
+
+
 @given(
     st.binary(max_size=400), st.sampled_from([None, "utf-8", "gb2312", "x-user-defined", "utf-7", "iso-2022-kr", "ü"])
 )
+@example("Überfluß – naïve ".encode("cp1252"), None)
+@example("<p>Grüße 世界</p>".encode("utf-16"), None)
+@example(b"\xef\xbb\xbf<p>x\xff", "utf-8")
+@example("Grüße".encode()[:-1] + "ß".encode()[:1], "utf-8")
 def test_nothing_fails(data, declared):
     text, name = decode(data, declared)
-    text.encode("utf-8")
-    assert name
+    assert name and utf8(data, declared) == (text.encode("utf-8"), name)
