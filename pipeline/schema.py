@@ -12,14 +12,16 @@ DESCRIPTION = pa.schema(
         pa.field("published", pa.string()),
         pa.field("declared_language", pa.string()),
         pa.field("canonical_url", pa.string()),
-        pa.field("licenses", pa.string()),
+        pa.field("license", pa.string()),
         pa.field("site", pa.string()),
         pa.field("page_type", pa.string()),
     ]
 )
-"""What a web page says about itself, where the step that extracts it is asked for that (`metadata: true`).
+"""What a document is: what its source says of it, or a web page of itself where the step that extracts it is asked for
+that (`metadata: true`).
 
-Names of authors have `; ` between them, links to licences a space; `published` is a day, YYYY-MM-DD; a language is in
+Names of authors have `; ` between them; `license` is an SPDX expression, or as the source has it, links with a space
+between them; `published` is a day, YYYY-MM-DD; a language is in
 the form of BCP 47; `page_type` is article, forum, product, listing, documentation, collection or other."""
 
 SHARD = pa.schema(

@@ -1,11 +1,12 @@
 """Rows and columns of tables, with cells over several of them, and which tables only lay out the page."""
 
-from filters.hashing import Ints, inlined, kernel
+from filters.hashing import I64, Ints, inlined, kernel
 from pipeline.extract import blocks, state
 from pipeline.extract.state import WIDTH, Work, opened
 from pipeline.extract.tags import NUMBER
 
 _TABLE, _TH, _THEAD = NUMBER["table"], NUMBER["th"], NUMBER["thead"]
+_MOST_COLUMNS = I64(1 << 30)  # so that the number of one has 32 bits
 
 
 @kernel
@@ -76,7 +77,7 @@ def begin_cell(work: Work, entry: int, tag: int, hidden: int) -> None:
     across, down = memory[state.R_COLSPAN], memory[state.R_ROWSPAN]
     across = across if 1 <= across <= state.SPAN_COLUMNS else (1 if across < 1 else state.SPAN_COLUMNS)
     across = 1 if memory[state.R_COLSPAN] == state.NO_NUMBER else across
-    memory[row + state.S_CELL] = column + across
+    memory[row + state.S_CELL] = min(column + across, _MOST_COLUMNS)
     if down != 1 and down != state.NO_NUMBER:
         work.tables[table, state.T_SPANNED] = 1
         for taken in range(column, min(column + across, state.SPAN_COLUMNS)):

@@ -3,7 +3,7 @@
 from pipeline.extract.metadata import Metadata
 from pipeline.schema import DESCRIPTION
 
-_FIELDS = {"published": "date", "declared_language": "language"}
+_FIELDS = {"published": "date", "declared_language": "language", "license": "licenses"}
 
 
 def described(said: Metadata) -> dict[str, str | None]:

@@ -13,7 +13,7 @@ from pipeline.extract.tags import characters
 Format = Literal["text", "markdown"]
 
 
-LONGEST_PAGE = 1 << 28
+LONGEST_PAGE = 1 << 29
 """Bytes in UTF-8: places in its text, of which there may be three times as many, are numbers of 32 bits."""
 _MANY_TIMES, _A_TEXT = 4, 500
 

@@ -91,7 +91,8 @@ def words(trees: Trees) -> Words:
         if not leaf[node]:
             depth[node] = 1 + depth[trees.child[node] : trees.child[node] + 2].max()
     threshold = np.where(leaf, np.float32(np.inf), trees.threshold)
-    ordered = np.array([order(number) for number in threshold.view(np.int32)], np.int64)
+    bits = threshold.view(np.int32).astype(np.int64)
+    ordered = np.where(bits >= 0, bits, -(bits & 0x7FFFFFFF))  # as `order` has it
     child, feature = np.where(leaf, places, trees.child), np.where(leaf, 0, trees.feature)
     return Words(
         trees.roots.astype(np.int64),

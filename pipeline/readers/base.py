@@ -33,8 +33,11 @@ class Record(NamedTuple):
     charset: str | None = None
     language: str | None = None
     doc_id: str | None = None
+    title: str | None = None
+    author: str | None = None
+    """Names with `; ` between them."""
     license: str | None = None
-    """As the source gives it: an SPDX identifier where it has one, else a name or an address."""
+    """As the source gives it: an SPDX expression where it has one, else a name or an address."""
     signals: Mapping[str, int | float | bool | str | None] = {}
     """What else the source tells, by the names in the reader's `signals`."""
     drop: str | None = None

@@ -51,7 +51,7 @@ class StackExchangeReader(Reader):
     are counted, and so are the answers that are part of a document.
 
     The names of authors are not part of the text. The licence wants them named: `url` leads to the page that does, and
-    `attribution` has their addresses on the site, or their names if they have left it.
+    `author` has their addresses on the site, in the order of their posts, or their names if they have left it.
 
     The offset of a record is that of its row in a plain file; in a packed one it is the offset of the member in which
     the row begins, times 2**20, and the number of the row among those that begin there.
@@ -70,7 +70,6 @@ class StackExchangeReader(Reader):
         "comments": int,
         "closed": bool,
         "tags": str,
-        "attribution": str,
     }
     units: ClassVar[Mapping[str, str]] = {
         "score": "votes for the question",
@@ -83,7 +82,6 @@ class StackExchangeReader(Reader):
         "comments": "comments on the question and the answers in the text",
         "closed": "whether the question was closed",
         "tags": "names, with spaces between them",
-        "attribution": "addresses of the authors in the order of their posts, or names, with `; ` between them",
     }
 
     site: str | None = Field(default=None, pattern=r"^(?:[\w-]+\.)+[a-z]{2,}$")
@@ -204,6 +202,7 @@ class _Threads:
             url=f"https://{self._site}/questions/{question.number}" if self._site else None,
             date=post.get("CreationDate"),
             doc_id=str(question.number),
+            title=title or None,
         )
         places = [place for place in places if place[1] <= reader.max_record_bytes]  # others are errors where they lie
         if sum(length for _, length in places) > reader.max_record_bytes:
@@ -219,7 +218,11 @@ class _Threads:
                 comments.get(_integer(answer.get("Id")) or 0, ""),
             ]
         text = "\n\n".join(part for part in parts if part)
-        record = record._replace(license=license_of([post, *answers]), signals=self._signals(post, answers))
+        record = record._replace(
+            author=authors_of([post, *answers], self._site) or None,
+            license=license_of([post, *answers]),
+            signals=self._signals(post, answers),
+        )
         if text == f"# {title}" or not text:
             return record._replace(drop="read.empty")
         return record._replace(text=text)
@@ -272,7 +275,6 @@ class _Threads:
             "comments": sum(_integer(post.get("CommentCount")) or 0 for post in (question, *answers)),
             "closed": "ClosedDate" in question,
             "tags": " ".join(re.split(r"[<>|\s]+", question.get("Tags", "").strip("<>| "))),
-            "attribution": authors_of([question, *answers], self._site),
         }
 
 

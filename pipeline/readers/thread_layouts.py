@@ -19,11 +19,13 @@ _DATES = ("created_utc", "created_at", "created", "date", "timestamp", "time")
 _REPLIES = ("comments", "replies", "children", "answers", "responses")
 _PARENTS = ("parent_id", "parent", "reply_to", "in_reply_to", "reply_to_post_number")
 _GONE = ("deleted", "removed", "deleted_at", "hidden", "user_deleted")
-_DELETED = re.compile(r"\[\s*(?:deleted|removed)(?:\s+by\s+[\w ]+)?\s*\]", re.IGNORECASE)
+_DELETED = re.compile(r"\[ ?(?:deleted|removed)(?: by [\w ]{1,40})?\]", re.IGNORECASE)
 _KIND = re.compile(r"t\d_")
-_QUOTE = re.compile(r"\[quote(?:=\"[^\"\]]*\")?\]\s*(.*?)\s*\[/quote\]", re.DOTALL)
-_QUOTED = re.compile(r"<div class=\"title\">\s*(?:<div class=\"quote-controls\">\s*</div>)?.*?</div>", re.DOTALL)
-_MENTIONED = re.compile(r"<(a|span) class=\"mention\"[^>]*>@[^<]*</\1>")
+_QUOTE, _QUOTE_END = re.compile(r"\[quote(?:=\"[^\"\]]{0,200}\")?\]"), "[/quote]"
+_QUOTED = re.compile(
+    r"<div class=\"title\">\s{0,9}(?:<div class=\"quote-controls\">\s{0,9}</div>)?.{0,2000}?</div>", re.DOTALL
+)
+_MENTIONED = re.compile(r"<(a|span) class=\"mention\"[^<>]*>@[^<]*</\1>")
 
 
 class Thread(NamedTuple):
@@ -93,9 +95,20 @@ def _text(row: Row) -> str:
         cooked = row.get("cooked") or row.get("html")
         return _from_html(cooked) if isinstance(cooked, str) else ""
     if "raw" in row and value is row["raw"]:
-        return _QUOTE.sub(lambda found: "".join(f"> {line}\n" for line in found[1].split("\n")), value).strip()
+        return _with_quotes(value).strip()
     # Reddit escapes three characters, and writes blank lines as a character without width.
     return html.unescape(value).replace("\u200b", "").replace("\r\n", "\n").strip()
+
+
+def _with_quotes(text: str) -> str:
+    """The text with Discourse's quotations as those of Markdown, without who is quoted."""
+    out = []
+    at = 0
+    while (found := _QUOTE.search(text, at)) is not None and (end := text.find(_QUOTE_END, found.end())) >= 0:
+        quoted = text[found.end() : end].strip()
+        out += [text[at : found.start()], *(f"> {line}\n" for line in quoted.split("\n"))]
+        at = end + len(_QUOTE_END)
+    return "".join([*out, text[at:]])
 
 
 def _from_html(page: str) -> str:

@@ -191,6 +191,7 @@ class ThreadsReader(Reader):
             url=self._url(found),
             date=date(about),
             doc_id=as_string(about.get("id")),
+            title=found.title or None,
             license=as_string(about.get("license")),
             signals={
                 "score": _number(about.get("score")),

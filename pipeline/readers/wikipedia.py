@@ -16,6 +16,8 @@ from pipeline.readers.wikitext import Site, convert, site_of
 from pipeline.readers.wikitext.patterns import problem
 
 _HEAD = 1 << 16  # wikis with many namespaces say 20 kB of themselves
+_LARGEST = 8 << 20
+"""Characters of wikitext; MediaWiki itself saves no page of over 2 MiB."""
 _REDIRECT = re.compile(r"\s*#redirect\b", re.IGNORECASE)
 _LIST = re.compile(
     r"(?:Lists? of|Liste d[eu']|Liste der|Liste von|Lista d[eioa]|Lijst van|Lista över|Seznam|Список)\b"
@@ -123,6 +125,7 @@ class WikipediaReader(Reader):
             date=revision.findtext("timestamp"),
             language=site.language,
             doc_id=page.findtext("id"),
+            title=title,
             license=site.license,
         )
         source = revision.findtext("text") or ""
@@ -130,6 +133,8 @@ class WikipediaReader(Reader):
             return record._replace(drop="read.redirect")
         if (revision.findtext("model") or "wikitext") != "wikitext":
             return record._replace(drop="read.content_type")
+        if len(source) > _LARGEST:
+            return record._replace(html=data[:PAYLOAD], error="read.too_large")
         if not source.strip():
             return record._replace(drop="read.empty")
         found = convert(

@@ -60,7 +60,7 @@ def test_json_has_what_the_page_says_of_itself(gristmill, page):
         "published": "2020-03-04",
         "declared_language": "de",
         "canonical_url": None,
-        "licenses": None,
+        "license": None,
         "site": "Blatt",
         "page_type": "article",
         "text": main_text(PAGE, "quality"),

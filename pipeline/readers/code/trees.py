@@ -25,7 +25,7 @@ class File(NamedTuple):
     data: bytes | None = None
     """None if it was not wanted."""
     other: str | None = None
-    """What it is if it is no file: `link`, `folder`, `device`, `submodule`, `hidden`."""
+    """What it is if it is no file: `link`, `folder`, `device`, `submodule`, `hidden`, `unreadable`."""
     error: str | None = None
     """Why it cannot be read, such as `corrupt`."""
 
@@ -114,18 +114,27 @@ def _listed(top: Path) -> Iterator[tuple[str, int, int, str | None]]:
     folders = [""]
     while folders:
         folder = folders.pop()
-        with os.scandir(top / folder) as entries:
-            for entry in entries:
-                path = posixpath.join(folder, entry.name)
+        try:
+            with os.scandir(top / folder) as entries:
+                found = list(entries)
+        except OSError:
+            yield folder, 0, 0, "unreadable"
+            continue
+        for entry in found:
+            path = posixpath.join(folder, entry.name)
+            try:
                 about = entry.stat(follow_symlinks=False)
-                if is_hidden(path):
-                    yield path, 0, 0, "hidden"
-                elif stat.S_ISDIR(about.st_mode):
-                    folders.append(path)
-                else:
-                    kind = "link" if stat.S_ISLNK(about.st_mode) else "device"
-                    file = stat.S_ISREG(about.st_mode)
-                    yield path, about.st_size if file else 0, about.st_mtime_ns, None if file else kind
+            except OSError:
+                yield path, 0, 0, "unreadable"  # it has gone meanwhile
+                continue
+            if is_hidden(path):
+                yield path, 0, 0, "hidden"
+            elif stat.S_ISDIR(about.st_mode):
+                folders.append(path)
+            else:
+                kind = "link" if stat.S_ISLNK(about.st_mode) else "device"
+                file = stat.S_ISREG(about.st_mode)
+                yield path, about.st_size if file else 0, about.st_mtime_ns, None if file else kind
 
 
 def printable(path: str) -> str:

@@ -3,17 +3,14 @@
 import posixpath
 import re
 
-from pipeline.readers.latex import names
+from pipeline.readers.latex import names, titles
 from pipeline.readers.latex.document import Document, Handler
 from pipeline.readers.latex.environments import BEGIN_AND_END
-from pipeline.readers.latex.output import BREAK, Sink, collapse
+from pipeline.readers.latex.output import Sink
 from pipeline.readers.latex.references import REFERENCES, plain
 
 _FILE = re.compile(r"\s*(?:\{([^{}]*)\}|([^\s{}\\%]+))")
-_AUTHORS = re.compile(r"\x04|\n|,|;|\band\b")
-_MARKS = re.compile(r"\$[^$]*\$|\[\d+\]|[*†‡§¶\d^]+")
 _ESCAPE = re.compile(r"\\([%#&_~{}])")
-_ALONE = re.compile(r"\W*\Z")
 _MAX_INPUTS = 2000
 
 
@@ -38,59 +35,6 @@ def _section(document: Document, word: str) -> None:
 def heading_level(document: Document, level: int) -> int:
     """The title of a paper is 1; below it come chapters where there are some, and else sections."""
     return max(2, min(6, level + 1 if document.numbering.chapters else level))
-
-
-def _title(document: Document, word: str) -> None:
-    document.scanner.optional()
-
-    def done(sink: Sink) -> None:
-        document.title = document.title or sink.inline()
-
-    document.capture(done)
-
-
-def _author(document: Document, word: str) -> None:
-    document.scanner.optional()
-
-    def done(sink: Sink) -> None:
-        document.authors += author_names("\n".join(filter(None, (*sink.blocks, collapse_line(sink)))))
-
-    document.capture(done)
-
-
-def collapse_line(sink: Sink) -> str:
-    """The paragraph that is being written, with line breaks as they are and authors still apart."""
-    return "".join(sink.line).replace(BREAK, "\n")
-
-
-def author_names(text: str) -> list[str]:
-    """The names in an author field. Of authors that stand apart, the first line of each; else the first line alone."""
-    parts = text.split("\x04")
-    firsts = [next((line for line in part.split("\n") if line.strip(" ,{}")), "") for part in parts]
-    found = [collapse(name).strip(" ,~") for first in firsts for name in _AUTHORS.split(_MARKS.sub("", first))]
-    return [name for name in found if name and "@" not in name and not _ALONE.match(name) and len(name) <= 80]
-
-
-def _abstract(document: Document, word: str) -> None:
-    if not document.scanner.begins("{"):
-        return
-
-    def done(sink: Sink) -> None:
-        blocks = [f"## {names.HEADED[word]}", sink.paragraphs()]
-        if document.in_body and document.sink is document.top:
-            document.flush()
-            document.top.blocks += blocks
-        else:
-            document.abstract += blocks
-
-    document.capture(done)
-
-
-def _headed(document: Document, word: str) -> None:
-    if word in ("abstract", "summary"):
-        _abstract(document, word)
-    else:
-        document.block(f"## {names.HEADED[word]}")
 
 
 def _caption(document: Document, word: str) -> None:
@@ -292,7 +236,7 @@ _CORE: dict[str, Handler] = {
     **{name: handler for name, handler in REFERENCES.items() if name not in ("fref", "sref", "tref", "thref", "Ref")},
     **BEGIN_AND_END,
     **dict.fromkeys(names.SECTIONS, _section),
-    **dict.fromkeys(("abstract", "summary"), _headed),
+    **dict.fromkeys(("abstract", "summary"), titles.headed),
     **dict.fromkeys(("caption", "captionof"), _caption),
     **dict.fromkeys(("footnote", "footnotetext"), _footnote),
     **dict.fromkeys(("verb", "lstinline", "mintinline", "Verb"), _verb),
@@ -313,8 +257,8 @@ _CORE: dict[str, Handler] = {
     ),
     **dict.fromkeys(("newtheorem", "spnewtheorem", "newshadetheorem"), _theorem),
     **dict.fromkeys(("maketitle", "fi", "protect", "relax", "ensuremath"), _nothing),
-    "title": _title,
-    "author": _author,
+    "title": titles.title,
+    "author": titles.author,
     "thanks": _thanks,
     "label": _label,
     "href": _href,
@@ -332,9 +276,9 @@ CORE = frozenset(_CORE)
 COMMANDS: dict[str, Handler] = {
     **REFERENCES,
     **_CORE,
-    **dict.fromkeys(("icmltitle", "Title"), _title),
-    **dict.fromkeys(("Author", "authors", "icmlauthor", "IEEEauthorblockN"), _author),
-    **dict.fromkeys(names.HEADED, _headed),
+    **dict.fromkeys(("icmltitle", "Title"), titles.title),
+    **dict.fromkeys(("Author", "authors", "icmlauthor", "IEEEauthorblockN"), titles.author),
+    **dict.fromkeys(names.HEADED, titles.headed),
     **dict.fromkeys(("subcaption", "figcaption", "tablecaption", "tabcaption"), _caption),
     "endnote": _footnote,
     "texorpdfstring": _two_texts,

@@ -10,7 +10,6 @@ from pipeline.readers.latex.numbering import Numbering
 from pipeline.readers.latex.output import Items, Sink, Table
 from pipeline.readers.latex.scanner import Scanner
 
-
 DEEPEST = 30
 """Texts within texts, such as notes in captions in tables. What is deeper belongs to the text around it: every level
 copies what is inside, and a hostile file has a hundred thousand."""

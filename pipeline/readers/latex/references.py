@@ -108,7 +108,7 @@ _STYLES: dict[str, Callable[[list[Entry], str, str], str]] = {
 
 REFERENCES: dict[str, Handler] = {
     **dict.fromkeys(("ref", "eqref", "autoref", "cref", "Cref", "vref", "Vref", "nameref", "labelcref"), _reference),
-    **dict.fromkeys(("fref", "sref", "tref", "subref", "thref", "Ref", "zcref", "hyperref@"), _reference),
+    **dict.fromkeys(("fref", "sref", "tref", "subref", "thref", "Ref", "zcref"), _reference),
     **dict.fromkeys(("pageref", "cpageref"), _page),
     **dict.fromkeys(("crefrange", "Crefrange"), _range),
     **dict.fromkeys(_STYLES, _cite),

@@ -24,6 +24,8 @@ _BRANCH = re.compile(
     r"(?![A-Za-z@])|\\(?:begin|end)\s*\{document\}"
 )
 _ARGUMENT = 1 << 16
+_EXPANSION = 32
+"""Characters that an expansion counts as besides its own: the shortest take time too."""
 _DEPTH = 100
 
 
@@ -66,7 +68,7 @@ class Scanner:
         depth = self._stack[-1].depth + 1 if self._stack else 0
         if depth > _DEPTH:
             return False
-        self._budget -= len(text)
+        self._budget -= len(text) + _EXPANSION
         if self._budget < 0:
             raise TooMuchExpansion
         if self._stack and self._stack[-1].pos >= len(self._stack[-1].text) and not self._stack[-1].name:

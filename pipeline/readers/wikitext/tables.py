@@ -9,6 +9,12 @@ _HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 _BOX = re.compile(
     r"\bclass\s*=[^|]*\b(?:infobox|navbox|vertical-navbox|sidebar|metadata|[actoif]?mbox)\b", re.IGNORECASE
 )
+_LEADING = re.compile(
+    r"\s*+(?:(?:colspan|rowspan|style|class|v?align|bgcolor|width|height|scope|id|data-[\w-]{1,40})\s*+=\s*+"
+    r"(?:\"[^\"]{0,500}\"|'[^']{0,500}'|[^\s\"'|]{1,100})\s*+)+",
+    re.IGNORECASE,
+)
+"""Attributes without the bar that ends them, which was in a template of which nothing is known."""
 _ATTRIBUTES = 1000
 """Characters of a cell before its bar that can be attributes; more are text."""
 
@@ -142,4 +148,7 @@ class _Rows:
 
 def _without_attributes(cell: str) -> tuple[str, str]:
     attributes, bar, rest = cell.partition("|")
-    return (attributes, rest) if bar and len(attributes) <= _ATTRIBUTES else ("", cell)
+    if bar and len(attributes) <= _ATTRIBUTES:
+        return attributes, rest
+    leading = _LEADING.match(cell)
+    return (leading[0], cell[leading.end() :]) if leading else ("", cell)

@@ -239,7 +239,7 @@ WALK = {
     "published": None,
     "declared_language": "pt-BR",
     "canonical_url": "https://a.example/walk",
-    "licenses": "https://creativecommons.org/licenses/by/4.0/",
+    "license": "https://creativecommons.org/licenses/by/4.0/",
     "site": "The Site",
     "page_type": "article",
 }

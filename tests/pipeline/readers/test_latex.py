@@ -297,7 +297,7 @@ def test_citations_by_author_and_year():
         ({"z.tex": "<doc>", "a.tex": "<doc>", "z.bbl": ""}, "z.tex"),
         ({"a.tex": "<doc>", "b.tex": r"<doc> \maketitle"}, "b.tex"),
         ({"main.tex": "%<doc>", "x.tex": "<doc>"}, "x.tex"),
-        ({"00README.XXX": "x.tex toplevelfile\ny.tex ignore", "main.tex": "<doc>", "x.tex": "<doc>"}, "x.tex"),
+        ({"00README.xxx": "x.tex toplevelfile\ny.tex ignore", "main.tex": "<doc>", "x.tex": "<doc>"}, "x.tex"),
         (
             {
                 "00README.json": '{"sources": [{"filename": "x.tex", "usage": "toplevel"}]}',

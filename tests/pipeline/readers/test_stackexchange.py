@@ -96,6 +96,7 @@ def test_a_thread(tmp_path, read_all):
     assert record.date == "2019-01-02T03:04:05.678"
     assert record.license == "CC-BY-SA-3.0 AND CC-BY-SA-4.0"
     people = "https://beer.stackexchange.com/users/"
+    assert (record.title, record.author) == ("Question 5", f"{people}11; {people}12; Jane")
     assert record.signals == {
         "score": -4,
         "views": 70,
@@ -107,7 +108,6 @@ def test_a_thread(tmp_path, read_all):
         "comments": 3,
         "closed": True,
         "tags": "a-b c++",
-        "attribution": f"{people}11; {people}12; Jane",
     }
     assert set(record.signals) == set(SITE.signals) == set(SITE.units)
 
@@ -145,7 +145,7 @@ def test_sites_by_the_names_of_files(tmp_path, read_all):
     for name, url in names.items():
         (record,) = read_all(StackExchangeReader(), write(tmp_path, dump([question(1, OwnerUserId=3)]), name))[0]
         assert record.url == url
-        assert record.signals["attribution"] == (url.replace("questions/1", "users/3") if url else "user 3")
+        assert record.author == (url.replace("questions/1", "users/3") if url else "user 3")
 
 
 def test_posts_that_are_no_documents(tmp_path, read_all):

@@ -62,7 +62,8 @@ def test_comments_in_each_other(tmp_path, read_all):
         "# How & why?\n\nTell me, [user].\n\n> quote\n\n"
         "- high\n\n  second\n\n  - reply to [user] and @decorator\n- kept [user]\n- low"
     )
-    assert (record.doc_id, record.date) == ("s1", "2017-07-14T02:40:00Z")
+    assert (record.doc_id, record.title, record.date) == ("s1", "How & why?", "2017-07-14T02:40:00Z")
+    assert record.author is None
     assert record.url == "https://www.reddit.com/r/cats/comments/s1/how/"
     assert record.signals == {
         "score": 42,
@@ -192,6 +193,23 @@ def test_what_is_no_thread(tmp_path, read_all):
         records, _ = read_all(ThreadsReader(), write(tmp_path, data), split_bytes)
         assert [record.drop or record.error for record in records] == [*rows.values(), None]
         assert all(record.html for record in records if record.error)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("[quote]", '[quote="a', "[", "[removed by ", "u/", "@", "/u/a", "&gt;", "\n", "- ", "a"),
+        *('<div class="title">', '<a class="mention" ', "<sup>", "<aside class='quote'>"),
+    ],
+)
+def test_long_repetitions_end(tmp_path, read_all, piece):
+    for text in (piece * (200_000 // len(piece)), piece + " " * 200_000, piece + " " * 200_000 + "x"):
+        topics = [
+            {"title": "T", "post_stream": {"posts": [{"post_number": 1, kind: text}]}} for kind in ("raw", "cooked")
+        ]
+        rows = [*topics, {"title": "T", "body": text, "comments": [{"id": "a", "body": text}]}]
+        records, _ = read_all(ThreadsReader(), write(tmp_path, jsonl(rows)))
+        assert len(records) == 3 and not any(record.error for record in records)
 
 
 # --- trees ----------------------------------------------------------------------------------------------------------

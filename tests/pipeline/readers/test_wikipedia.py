@@ -100,6 +100,7 @@ def test_a_page(tmp_path, read_all):
     text = "== Über ==\n[[Datei:X.png|mini]]'''A''' [[b|c]]<ref>d</ref>\n[[Kategorie:E]]"
     data = head(**{"6": "Datei", "14": "Kategorie"}) + page(7, text, title="Größe? A & B/C", revisions=2) + TAIL
     (record,) = read_all(WikipediaReader(), write(tmp_path, data))[0]
+    assert record.title == "Größe? A & B/C"
     assert record.text == "# Größe? A & B/C\n\n## Über\n\nA c"
     assert record.url == "https://de.wikipedia.org/wiki/Gr%C3%B6%C3%9Fe%3F_A_%26_B/C"
     assert (record.date, record.language, record.doc_id) == ("2011-01-02T03:04:05Z", "de", "7")
@@ -310,6 +311,12 @@ def test_large_pages_are_not_held(tmp_path, read_all):
         assert ids(records) == ["1", "3"] and errors(records) == ["read.too_large"]
         assert max(len(record.html or b"") for record in records) <= 1 << 20
         assert peak < 20_000_000
+
+
+def test_wikitext_that_no_wiki_would_save(tmp_path, read_all):
+    path = write(tmp_path, head() + page(1, "[[a]]" * 2_000_000) + page(2) + TAIL)
+    records, _ = read_all(WikipediaReader(), path)
+    assert ids(records) == ["2"] and errors(records) == ["read.too_large"]
 
 
 def test_a_million_empty_pages_in_one_stream_have_their_own_offsets(tmp_path):

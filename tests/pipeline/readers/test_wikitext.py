@@ -197,6 +197,7 @@ def test_tables():
     assert text("{|\n|-\n| a\n{|\n| inner\n|}\n|}\nx").split() == ["a", "inner", "x"]
     assert text('{| class="infobox"\n| a\n|}\nb') == "b"
     assert text("{|\n| {{yes}} {{n/a}} {{won|Best}} {{!}}{{!}} {{no|x}}\n|}").split(" | ") == ["Yes N/A Best", "x"]
+    assert text('{|\n|-\n| a || colspan="2" bgcolor=#fff {{xyzzy}} || class=x b = c\n|}') == "a | | | b = c"
     assert counts(TABLE)["tables"] == 1
 
 

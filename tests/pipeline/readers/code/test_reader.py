@@ -86,6 +86,19 @@ def test_links_and_what_tools_keep_are_not_read(demo, read_all, tmp_path, files)
     assert len(records) == len(files) and not any("password" in (record.text or "") for record in records)
 
 
+def test_a_folder_that_cannot_be_read_is_counted(demo, read_all, files, monkeypatch):
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("third_party"):
+            raise PermissionError(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    records, ignored = read_all(CodeReader(), demo)
+    assert ignored == {"unreadable": 1} and len(records) == len(files) - 1
+
+
 def test_the_stamp_changes_when_a_file_does(demo):
     before = CodeReader().takes_folder(str(demo))
     assert CodeReader().takes_folder(str(demo)) == before
