@@ -257,7 +257,7 @@ def _metadata(package: Any) -> dict[str, str | None]:
     dates = values("date")
     return {
         "title": next(iter(values("title")), None),
-        "authors": ", ".join(dict.fromkeys(filter(None, creators))) or None,
+        "authors": "; ".join(dict.fromkeys(filter(None, creators))) or None,
         "language": languages[0].split("-")[0].split("_")[0].lower() if languages else None,
         "date": dates[0] if dates else None,
         "rights": next(filter(None, rights), None),

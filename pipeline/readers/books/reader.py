@@ -26,8 +26,6 @@ class BooksReader(Reader):
     use: Literal["books"] = "books"
     version: ClassVar[int] = 1
     signals: ClassVar[Mapping[str, type]] = {
-        "title": str,
-        "authors": str,
         "chapter": str,
         "chapters": int,
         "gutenberg": bool,
@@ -83,9 +81,11 @@ class BooksReader(Reader):
             date=work.date,
             language=work.language,
             doc_id=work.number,
+            title=work.title,
+            author=work.author,
             license=work.license,
         )
-        signals = {"title": work.title, "authors": work.author, "gutenberg": work.is_gutenberg}
+        signals = {"gutenberg": work.is_gutenberg}
         yield from self._documents(record, signals, "\n\n".join(blocks))
 
     def _epub(self, file: BinaryIO) -> Iterator[Record]:
@@ -103,13 +103,15 @@ class BooksReader(Reader):
             date=book.date,
             language=book.language,
             doc_id=book.identifier,
+            title=book.title,
+            author=book.authors,
             license=book.rights,
         )
         texts = [part.text for part in book.parts]
         is_gutenberg = False
         if self.gutenberg and any("PROJECT GUTENBERG" in text.upper() for text in [*texts[:2], *texts[-2:]]):
             texts, is_gutenberg = gutenberg.strip_parts(texts), True
-        signals = {"title": book.title, "authors": book.authors, "gutenberg": is_gutenberg}
+        signals = {"gutenberg": is_gutenberg}
         broken = [part.error for part in book.parts if part.error]
         if broken and self.per == "book":
             data = "\n\n".join(texts).encode("utf-8", "replace")[:PAYLOAD]
@@ -119,7 +121,7 @@ class BooksReader(Reader):
         for number, what in enumerate(broken):
             yield record._replace(offset=(1 << 32) + number, html=b"", error=f"read.{what}", signals=signals)
 
-    def _documents(self, record: Record, signals: Mapping[str, str | bool | None], text: str) -> Iterator[Record]:
+    def _documents(self, record: Record, signals: Mapping[str, bool], text: str) -> Iterator[Record]:
         chapters = split_at(text)
         count = sum(chapter.title is not None for chapter in chapters)
         if not text.strip():

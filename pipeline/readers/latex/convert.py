@@ -233,7 +233,7 @@ def _finish(document: Document) -> Paper:
     return Paper(
         text,
         document.title,
-        authors,
+        "; ".join(dict.fromkeys(document.authors)),
         len(document.inputs),
         document.macros.expanded,
         document.missing,

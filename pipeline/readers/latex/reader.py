@@ -39,8 +39,6 @@ class LatexReader(Reader):
     use: Literal["latex"] = "latex"
     version: ClassVar[int] = 1
     signals: ClassVar[Mapping[str, type]] = {
-        "title": str,
-        "authors": str,
         "files": int,
         "macros_expanded": int,
         "missing_inputs": int,
@@ -161,18 +159,15 @@ class LatexReader(Reader):
             return Record(offset, html=data[:PAYLOAD], error="read.expansion")
         text = "\n\n".join(paper.text for paper in made if paper.text)
         first = made[0]
-        signals: dict[str, int | float | str | None] = {
-            "title": first.title or None,
-            "authors": first.authors or None,
+        signals: dict[str, int | float] = {
             "files": sum(paper.files for paper in made),
             "macros_expanded": sum(paper.macros for paper in made),
             "missing_inputs": sum(paper.missing_inputs for paper in made),
             "unresolved": sum(paper.unresolved for paper in made),
             "math_share": first.math_share,
         }
-        if not text.strip():
-            return Record(offset, signals=signals, drop="read.empty")
-        return Record(offset, text=text, signals=signals)
+        record = Record(offset, title=first.title or None, author=first.authors or None, signals=signals)
+        return record._replace(text=text) if text.strip() else record._replace(drop="read.empty")
 
     def _named(self, path: str, record: Record) -> Record:
         """Add what an arXiv identifier in the name tells: the address, and the month of submission."""

@@ -25,8 +25,6 @@ class PdfReader(Reader):
     use: Literal["pdf"] = "pdf"
     version: ClassVar[int] = 1
     signals: ClassVar[Mapping[str, type]] = {
-        "title": str,
-        "authors": str,
         "pages": int,
         "pages_without_text": int,
     }
@@ -68,12 +66,15 @@ class PdfReader(Reader):
         pages = [_SURROGATE.sub("\ufffd", page) for page in parsed.pages]
         found = _DATE.match(parsed.about.get("CreationDate", ""))
         signals = {
-            "title": parsed.about.get("Title"),
-            "authors": parsed.about.get("Author"),
             "pages": parsed.page_count,
             "pages_without_text": sum(not page.strip() for page in pages),
         }
-        record = record._replace(signals=signals, date="-".join(filter(None, found.groups())) if found else None)
+        record = record._replace(
+            title=parsed.about.get("Title"),
+            author=parsed.about.get("Author"),
+            date="-".join(filter(None, found.groups())) if found else None,
+            signals=signals,
+        )
         if sum(len(page.strip()) for page in pages) < self.chars_per_page * max(1, parsed.page_count):
             yield record._replace(drop="read.no_text_layer")
         elif parsed.failed:

@@ -87,12 +87,8 @@ def test_epub(tmp_path, read_all, version):
     assert record.text == TEXT
     assert (record.language, record.date, record.license) == ("en", "1851-10-18", "Public domain")
     assert record.doc_id == record.url == "http://example.org/book/7"
-    assert record.signals == {
-        "title": "The Whale",
-        "authors": "Herman Melville",
-        "gutenberg": False,
-        "chapters": 3,
-    }
+    assert (record.title, record.author) == ("The Whale", "Herman Melville")
+    assert record.signals == {"gutenberg": False, "chapters": 3}
 
 
 def test_chapters_as_documents(tmp_path, read_all):
@@ -276,7 +272,7 @@ def test_what_the_header_says(tmp_path, read_all):
     path = tmp_path / "pg.txt"
     path.write_text(VARIANTS["2020s"][0] + STORY + VARIANTS["2020s"][1])
     [record], _ = read_all(BooksReader(), path)
-    assert (record.signals["title"], record.signals["authors"]) == ("Paul Clifford A Novel", "Edward Bulwer-Lytton")
+    assert (record.title, record.author) == ("Paul Clifford A Novel", "Edward Bulwer-Lytton")
     assert (record.date, record.language) == ("2005-07-01", "en")
     assert record.url == "https://www.gutenberg.org/ebooks/7735"
     kept, _ = read_all(BooksReader(gutenberg=False), path)

@@ -185,7 +185,7 @@ def test_a_paper_as_it_is_printed(tmp_path, read_all):
     )
     assert record.license is None
     told = record.signals
-    assert (told["title"], told["authors"]) == ("On Étale Things", "José García, B. Müller")
+    assert (record.title, record.author) == ("On Étale Things", "José García; B. Müller")
     assert (told["files"], told["missing_inputs"], told["unresolved"]) == (3, 1, 1)
     assert told["macros_expanded"] == 9 and 0 < told["math_share"] < 0.3
     assert set(told) == set(LatexReader.signals)

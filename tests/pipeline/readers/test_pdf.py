@@ -89,7 +89,8 @@ def test_text(tmp_path, read_all):
         "many words in it that it needs a third."
     )
     assert record.text.count("A heading") == 4
-    assert record.signals == {"title": "Tests", "authors": "A. Tester", "pages": 4, "pages_without_text": 0}
+    assert (record.title, record.author) == ("Tests", "A. Tester")
+    assert record.signals == {"pages": 4, "pages_without_text": 0}
     assert (record.date, record.doc_id, record.license) == ("2021-03-04", "x.pdf", None)
 
 
