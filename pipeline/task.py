@@ -96,7 +96,7 @@ def run_task(run: str, task: Task) -> Receipt:
         "shard": _shard,
     }
     settings = Settings.read(Path(run))
-    warm_up(settings.stages)
+    warm_up(settings.stages, settings.readers.values())
     with Workspace(Path(run), task.id) as workspace:
         result = kinds[task.stage](Path(run), task, settings, workspace)
         return workspace.commit(

@@ -12,15 +12,18 @@ import polars as pl
 from llvmlite.binding import get_host_cpu_name
 
 from filters import assets, compiled
+from pipeline.extract.page import whole_text
 from pipeline.extract.step import Extract
 from pipeline.passage import signal_schema
+from pipeline.readers.base import Reader
 from pipeline.steps import Stages
 
 _MODULES = ("pipeline.steps", "pipeline.extract.content", "pipeline.extract.metadata")
 
 
-def warm_up(stages: Stages) -> None:
-    """Have everything compiled that these steps call, by going through them without documents."""
+def warm_up(stages: Stages, readers: Iterable[Reader] = ()) -> None:
+    """Have everything compiled that these steps and readers call, by going through them without documents."""
+    renders = any(reader.renders_html for reader in readers)
     steps = {**stages.read, **stages.judge, **stages.finish}
     extractions = [step for step in steps.values() if isinstance(step, Extract)]
 
@@ -28,12 +31,14 @@ def warm_up(stages: Stages) -> None:
         signal_schema(steps)
         for step in extractions:
             step.warm_up()
+        if renders:
+            whole_text("<p>A page.", "markdown")
         for dedup in stages.dedup.values():
             dedup.band_keys(pl.Series([], dtype=pl.String))
 
     names = [type(step).__name__ for step in (*steps.values(), *stages.dedup.values())]
     called = [f"{step.engine} {step.main_content} {step.metadata}" for step in extractions]
-    once(go_through, key(_MODULES, [*names, *called]))
+    once(go_through, key(_MODULES, [*names, *called, *(["readers"] if renders else [])]))
 
 
 def once(compile_all: Callable[[], None], key: str, name: str = "kernels") -> None:

@@ -60,6 +60,9 @@ class Reader(BaseModel, ABC):
     version: ClassVar[int] = 1
     """Raised when the same file gives other records than before, so that runs made earlier become stale."""
 
+    renders_html: ClassVar[bool] = False
+    """Its records have HTML in them, which compiled code turns into text."""
+
     signals: ClassVar[Mapping[str, type]] = {}
     """What it tells of records besides their text, by name: int, float, bool or str. `read.<name>` is the column."""
     units: ClassVar[Mapping[str, str]] = {}

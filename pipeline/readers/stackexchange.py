@@ -59,6 +59,7 @@ class StackExchangeReader(Reader):
 
     use: Literal["stackexchange"] = "stackexchange"
     version: ClassVar[int] = 1
+    renders_html: ClassVar[bool] = True
     signals: ClassVar[Mapping[str, type]] = {
         "score": int,
         "views": int,

@@ -43,6 +43,7 @@ class ThreadsReader(Reader):
 
     use: Literal["threads"] = "threads"
     version: ClassVar[int] = 1
+    renders_html: ClassVar[bool] = True
     signals: ClassVar[Mapping[str, type]] = {
         "score": int,
         "upvote_ratio": float,

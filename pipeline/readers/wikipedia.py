@@ -53,6 +53,7 @@ class WikipediaReader(Reader):
 
     use: Literal["wikipedia"] = "wikipedia"
     version: ClassVar[int] = 1
+    renders_html: ClassVar[bool] = True
     signals: ClassVar[Mapping[str, type]] = {
         "namespace": int,
         "bytes": int,
