@@ -144,6 +144,7 @@ def _settings(entry: dict[str, Any]) -> dict[str, Any]:
 def load(file: ConfigFile) -> CurateConfig:
     """Validate a curation config; raises ConfigError with all problems of all sources and steps."""
     from pipeline.entries import Entries, registry
+    from pipeline.told import problems as unknown_signals
 
     raw, problems = file.parse(_Raw, file.values)
     # What pydantic could not take as a whole is still looked at in parts, so that all errors show at once.
@@ -158,6 +159,10 @@ def load(file: ConfigFile) -> CurateConfig:
     entries = Entries(file, known, list(sources or ()), partly=bool(broken) or "plugins" in whole)
     if isinstance(steps, dict):
         problems += entries.read(steps, raw.languages if raw else None, raw.segmenter if raw else None)
+    if not problems:
+        problems += unknown_signals(
+            entries.steps, entries.only, {name: source.reader for name, source in readers.items()}
+        )
     if raw is None or problems:
         raise file.error(problems)
     settings = {key: getattr(raw, key) for key in _Raw.model_fields if key not in ("sources", "steps", "plugins")}

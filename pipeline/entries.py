@@ -76,6 +76,8 @@ class Entries:
             return
         if not STEP_NAME.fullmatch(name):
             self._wrong(at, f"'{name}': a step's name becomes a column: letters, digits and '_'")
+        if name == "read":
+            self._wrong(at, "'read': call the step otherwise; the columns read.* have what readers tell")
         settings = dict(entry or {})
         use = settings.pop("use", name)
         kind = self.known.steps.get(use) if isinstance(use, str) else None

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -153,10 +153,14 @@ def read_signals(readers: Iterable[Reader]) -> dict[str, pl.DataType]:
     return {f"read.{name}": _TYPES[kind]() for reader in readers for name, kind in reader.signals.items()}
 
 
-def signal_schema(steps: Steps) -> dict[str, pl.DataType]:
-    """The columns `<step>.<signal>` that steps add, in order, with their types: what they give for no documents."""
-    empty = process(pl.DataFrame(schema=FRAME), steps, True, Meter())
-    return {name: dtype for name, dtype in empty.schema.items() if name not in FRAME}
+def signal_schema(steps: Steps, told: Mapping[str, pl.DataType] | None = None) -> dict[str, pl.DataType]:
+    """The columns `<step>.<signal>` that steps add, in order, with their types: what they give for no documents.
+
+    `told` are the columns that readers fill.
+    """
+    schema = {**FRAME, **(told or {})}
+    empty = process(pl.DataFrame(schema=schema), steps, True, Meter())
+    return {name: dtype for name, dtype in empty.schema.items() if name not in schema}
 
 
 def with_score(docs: pl.DataFrame, steps: Steps) -> pl.DataFrame:

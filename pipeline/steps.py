@@ -22,6 +22,7 @@ from pipeline.judge import ranges
 from pipeline.normalize import Normalize
 from pipeline.pii import Pii
 from pipeline.plugins import Plugin, PluginError
+from pipeline.told import Told
 
 BUILT_IN: dict[str, type[Step]] = {
     **FILTERS,
@@ -30,6 +31,7 @@ BUILT_IN: dict[str, type[Step]] = {
     "exact": Exact,
     "minhash": MinHash,
     "pii": Pii,
+    "told": Told,
     "datatrove": Datatrove,
 }
 

@@ -50,7 +50,8 @@ class Settings:
 
     def signals(self, steps: Steps) -> dict[str, pl.DataType]:
         """The signal columns of documents that went through steps: those of the readers, then those of the steps."""
-        return {**read_signals(self.readers.values()), **signal_schema(steps)}
+        told = read_signals(self.readers.values())
+        return {**told, **signal_schema(steps, told)}
 
     @classmethod
     def read(cls, run: Path) -> "Settings":

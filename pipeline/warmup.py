@@ -5,7 +5,7 @@ than half a second. numba keeps results by itself, but lets processes that start
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -14,21 +14,21 @@ from llvmlite.binding import get_host_cpu_name
 from filters import assets, compiled
 from pipeline.extract.page import whole_text
 from pipeline.extract.step import Extract
-from pipeline.passage import signal_schema
+from pipeline.passage import read_signals, signal_schema
 from pipeline.readers.base import Reader
 from pipeline.steps import Stages
 
 _MODULES = ("pipeline.steps", "pipeline.extract.content", "pipeline.extract.metadata")
 
 
-def warm_up(stages: Stages, readers: Iterable[Reader] = ()) -> None:
+def warm_up(stages: Stages, readers: Collection[Reader] = ()) -> None:
     """Have everything compiled that these steps and readers call, by going through them without documents."""
     renders = any(reader.renders_html for reader in readers)
     steps = {**stages.read, **stages.judge, **stages.finish}
     extractions = [step for step in steps.values() if isinstance(step, Extract)]
 
     def go_through() -> None:
-        signal_schema(steps)
+        signal_schema(steps, read_signals(readers))
         for step in extractions:
             step.warm_up()
         if renders:

@@ -144,11 +144,13 @@ class RunFolder:
 
     @cached_property
     def signals(self) -> dict[str, pl.DataType]:
-        """Columns `<step>.<signal>` of the ledger with their types: in the order of the steps, then as measured."""
+        """Columns `<step>.<signal>` of the ledger with their types: those of readers first, then in the order of the
+        steps, and as measured."""
         frame = self.scan("ledger")
         schema = frame.collect_schema() if frame is not None else pl.Schema()
+        places = {"read": READ, **self._places}
         found = [name for name in schema if name not in LEDGER.names]
-        found.sort(key=lambda name: self._places.get(self.owner(name) or "", len(self.steps)))
+        found.sort(key=lambda name: places.get(self.owner(name) or name.partition(".")[0], len(self.steps)))
         return {name: schema[name] for name in found}
 
     def ranges(self) -> dict[str, Range]:

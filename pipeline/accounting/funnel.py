@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.accounting.folder import READ, RunFolder, tokens
@@ -69,6 +69,14 @@ class Funnel:
     def tokens(self) -> int | None:
         """Tokens of the kept texts, about: UTF-8 bytes / 4."""
         return None if self.bytes is None else tokens(self.bytes)
+
+    def entered_by(self, funnels: Mapping[str, "Funnel"]) -> "Funnel":
+        """The funnel of all sources, in whose steps only those of sources that go through them come in."""
+        entered: Counter[str] = Counter()
+        for funnel in funnels.values():
+            for stage in funnel.stages:
+                entered[stage.name] += stage.entered
+        return replace(self, stages=tuple(replace(stage, entered=entered[stage.name]) for stage in self.stages))
 
     def to_dict(self) -> dict[str, Any]:
         """The funnel as `gristmill stats --json` prints it."""

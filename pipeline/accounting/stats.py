@@ -61,8 +61,8 @@ def stats(run: Path | RunFolder) -> Stats:
     for work in receipts.values():
         everything.add(work)
     whole = all(whole for _, _, whole in counted.values())
-    total = build(folder, merged(tally for tally, _, _ in counted.values()), everything, whole)
     funnels = {name: build(folder, *parts, source=name) for name, parts in counted.items()}
+    total = build(folder, merged(tally for tally, _, _ in counted.values()), everything, whole).entered_by(funnels)
     return Stats(str(folder.path), whole and bool(folder.meta.get("complete")), funnels, total, folder.ranges())
 
 

@@ -222,6 +222,8 @@ def _targets(folder: RunFolder, name: str, ends: Range | None) -> list[str]:
     owner = folder.owner(name)
     if owner is not None and steps[owner].kind != "filter":
         raise RunFolderError(f"'{line(owner)}' is no filter: it has no ranges{nearest(name, known)}")
+    if name in folder.signals and owner is None:
+        raise RunFolderError(f"'{line(name)}' is what the source told: a range of it is that of a step, `use: told`")
     if name in folder.signals:
         raise RunFolderError(f"'{line(name)}' is text: it has no range{nearest(name, known)}")
     near = [column for column in known if owner is None or folder.owner(column) == owner]

@@ -76,3 +76,5 @@ class Blocks(NamedTuple):
     """Shape [tables, TABLE_COLUMNS or more]; table 0 is none."""
     noscript: int
     """Bytes of the page in elements for readers without scripts, which were passed over."""
+    complete: bool
+    """Whether the page was read to its end."""

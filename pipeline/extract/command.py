@@ -105,7 +105,10 @@ class Extraction:
         if len(html) > LONGEST_PAGE:
             raise InputError(f"a page of {len(html):,} bytes: more than {LONGEST_PAGE:,} are not read")
         form: Literal["text", "markdown"] = "markdown" if self.form == "markdown" else "text"
-        return content(html, preset=self.preset, favor=self.favor, format=form)
+        try:
+            return content(html, preset=self.preset, favor=self.favor, format=form)
+        except MemoryError as error:
+            raise InputError(str(error) or "not enough memory for this page") from error
 
     def _row(self, page: Page) -> dict[str, Any]:
         """A page as JSON, under the names of shards and signals."""

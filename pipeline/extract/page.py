@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 
+from filters.hashing import Bytes
 from pipeline.extract.blocks import END, FLAGS, HIDDEN, START, Blocks
 from pipeline.extract.keywords import automaton
 from pipeline.extract.render import render
@@ -15,6 +16,8 @@ Format = Literal["text", "markdown"]
 
 LONGEST_PAGE = 1 << 29
 """Bytes in UTF-8: places in its text, of which there may be three times as many, are numbers of 32 bits."""
+MOST_BLOCKS = 2_000_000
+"""Or elements: each may need 400 bytes, and the smallest are three bytes of the page."""
 _MANY_TIMES, _A_TEXT = 4, 500
 
 
@@ -30,15 +33,23 @@ def blocks_of(html: bytes | str, encoding: str | None = "utf-8") -> Blocks:
 
     Raises:
         ValueError: the page is longer than `LONGEST_PAGE`.
+        MemoryError: it has more than about `MOST_BLOCKS`.
     """
     page = np.frombuffer(utf8(html, encoding), np.uint8)
     if len(page) > LONGEST_PAGE:
         raise ValueError(f"a page of {len(page):,} bytes: more than {LONGEST_PAGE:,} are not read")
-    found = scan(page, characters(), automaton(), True)
+    found = _scanned(page, True)
     if found.noscript > _A_TEXT and found.noscript > _MANY_TIMES * (shown := _shown_bytes(found)):
-        other = scan(page, characters(), automaton(), False)
+        other = _scanned(page, False)
         if _shown_bytes(other) > max(_A_TEXT, _MANY_TIMES * shown):
             return other
+    return found
+
+
+def _scanned(page: Bytes, scripting: bool) -> Blocks:
+    found = scan(page, characters(), automaton(), scripting, MOST_BLOCKS)
+    if not found.complete:
+        raise MemoryError(f"a page of more than {MOST_BLOCKS:,} blocks or elements")
     return found
 
 

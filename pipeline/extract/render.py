@@ -50,7 +50,7 @@ _LI = NUMBER["li"]
 _WIDEST = 64
 """Columns of a table in Markdown, where every row has all; rows of wider ones are lines as in plain text."""
 _LINES_BESIDE = 8
-"""Lines that may stand before and after the text of a block: empty ones, one that is drawn, fences, that below a head."""
+"""Lines that may stand before and after a block's text: empty ones, one that is drawn, fences, that below a head."""
 _LONGEST_NAME = 64
 """Bytes of the name of a programming language, of the marks of a heading and of a line that is drawn."""
 

@@ -35,13 +35,14 @@ _MOST_IN_STEP = 8
 
 
 @njit(cache=True, nogil=True)
-def scan(page: Bytes, named: Hashes, keywords: Keywords, scripting: bool) -> Blocks:
+def scan(page: Bytes, named: Hashes, keywords: Keywords, scripting: bool, most: int) -> Blocks:
     """Scan a page in valid UTF-8.
 
     Args:
         scripting: read it as browsers do that run scripts, to which `noscript` is nothing.
+        most: blocks, elements or tables about which reading stops.
     """
-    room = len(page) // 256 + 64
+    room = min(len(page) // 256 + 64, most + 2 * _MOST_IN_STEP)
     # The most that is made of bytes: of the four of `<p>x` in code, emphasised and strong, seven; of the three of a
     # quotation that is never closed, with a mark at either end, six.
     content = np.empty(3 * len(page) + 64, U8)
@@ -55,15 +56,15 @@ def scan(page: Bytes, named: Hashes, keywords: Keywords, scripting: bool) -> Blo
     memory[state.SCRIPTING] = scripting
     memory[state.NODES] = memory[state.TABLES] = memory[state.FRESH] = memory[state.BEFORE] = 1
     at = I64(0)
-    while at < len(page):
+    while at < len(page) and max(memory[state.BLOCKS], memory[state.NODES], memory[state.TABLES]) < most:
         work = Work(content, memory, rows, nodes, tables)
         at = _run(page, at, named, keywords, work)
         if memory[state.BLOCKS] + _MOST_IN_STEP > len(rows):
-            rows = _grown(rows, at / len(page))
+            rows = _grown(rows, at / len(page), most)
         if memory[state.NODES] + _MOST_IN_STEP > len(nodes):
-            nodes = _grown(nodes, at / len(page))
+            nodes = _grown(nodes, at / len(page), most)
         if memory[state.TABLES] + _MOST_IN_STEP > len(tables):
-            tables = _grown(tables, at / len(page))
+            tables = _grown(tables, at / len(page), most)
     work = Work(content, memory, rows, nodes, tables)
     pop(work, STACK)
     flush(work)
@@ -82,6 +83,7 @@ def scan(page: Bytes, named: Hashes, keywords: Keywords, scripting: bool) -> Blo
         masks,
         tables[: memory[state.TABLES]],
         memory[state.NOSCRIPT],
+        at >= len(page),
     )
 
 
@@ -95,9 +97,10 @@ def _joined(table: Table, column: int) -> Masks:
 
 
 @njit(cache=True, nogil=True)
-def _grown(table: Table, share: float) -> Table:
-    """Return a larger table, for a page as dense as the share of it that was read; what is not written costs nothing."""
-    larger = np.empty((I64(len(table) * max(1.5, 1.1 / share)), table.shape[1]), I32)
+def _grown(table: Table, share: float, most: int) -> Table:
+    """Return a larger table, for a page as dense as the share of it that was read; what stays empty costs nothing."""
+    rows = min(I64(len(table) * max(1.5, 1.1 / share)), most + 2 * _MOST_IN_STEP)
+    larger = np.empty((rows, table.shape[1]), I32)
     larger[: len(table)] = table
     return larger
 

@@ -21,6 +21,8 @@ GZIP, ZSTD, LZ4 = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
 
 FEED = 32 << 10  # most members of a crawl are smaller: one call of zlib each, and little left over to copy
 _MAX_WINDOW = 1 << 27  # `zstd --long=27`; a frame that needs more memory than that is damage
+_MAX_DICTIONARY = 32 << 20  # of common ones a hundredth; a first frame that holds more holds something else
+_MAX_SILENT = 256 << 10  # packed bytes in a row that unpack to nothing: no packer writes them, and searches try them
 
 
 class Damage(Exception):
@@ -47,7 +49,7 @@ class GzipMember:
         self.start = start
         self.end: int | None = None
         self._raw = raw
-        self._at = start
+        self._at = self._silent_from = start
         self._inflate = zlib.decompressobj(31)
         self._damage: Damage | None = None
 
@@ -72,7 +74,11 @@ class GzipMember:
             if inflate.eof:
                 self.end = self._at
             if out:
+                self._silent_from = self._at
                 return out
+            if self._at - self._silent_from > _MAX_SILENT:
+                self._damage = Damage("corrupt", self.start)
+                raise self._damage
         return b""
 
     def _salvage(self, feed: bytes) -> bytes:
@@ -230,7 +236,7 @@ def codec_for(raw: Window, magic: bytes) -> Codec:
         return Codec(GZIP, GzipMember)
     if magic == LZ4:
         return Codec(LZ4, Lz4Member)
-    dictionary = zstandard.ZstdCompressionDict(found) if (found := _dictionary(raw)) else None
+    dictionary = _dictionary(raw)
     return Codec(ZSTD, lambda raw, at: ZstdMember(raw, at, dictionary))
 
 
@@ -249,10 +255,22 @@ def skip_frames(raw: Window, at: int) -> int:
     return at
 
 
-def _dictionary(raw: Window) -> bytes | None:
-    """The dictionary in the first frame of a .warc.zst (IIPC, "WARC compression with Zstandard", 2021)."""
+def _dictionary(raw: Window) -> zstandard.ZstdCompressionDict | None:
+    """The dictionary in the first frame of a .warc.zst (IIPC, "WARC compression with Zstandard", 2021).
+
+    None too where it is damaged: every frame that needs it is then damaged as well.
+    """
     end = _skippable(raw, 0)
-    if end is None or raw.peek(0, 1) != b"\x5d":
+    if end is None or end > _MAX_DICTIONARY or raw.peek(0, 1) != b"\x5d":
         return None
     data = raw.peek(8, end - 8)
-    return zstandard.ZstdDecompressor().stream_reader(data).read() if data.startswith(ZSTD) else data
+    try:
+        if data.startswith(ZSTD):
+            data = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).stream_reader(data).read(_MAX_DICTIONARY + 1)
+        if not 0 < len(data) <= _MAX_DICTIONARY:
+            return None
+        dictionary = zstandard.ZstdCompressionDict(data)
+        zstandard.ZstdDecompressor(dictionary)  # it is looked at here, not before
+    except zstandard.ZstdError:
+        return None
+    return dictionary

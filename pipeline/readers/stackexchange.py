@@ -210,14 +210,14 @@ class _Threads:
             return record._replace(html=question.data[:PAYLOAD], error="read.too_large")
         answers = self._ranked(post, self._read(self._posts, places, "ParentId", question.number))
         comments = self._commented([post, *answers])
-        parts = [f"# {title}" if title else "", _text(post.get("Body", "")), comments.get(question.number, "")]
-        for answer in answers:
+        try:
+            bodies = [_text(body.get("Body", "")) for body in (post, *answers)]
+        except MemoryError:
+            return record._replace(html=question.data[:PAYLOAD], error="read.too_large")
+        parts = [f"# {title}" if title else "", bodies[0], comments.get(question.number, "")]
+        for answer, body in zip(answers, bodies[1:], strict=True):
             accepted = "Accepted answer" if answer.get("Id") == post.get("AcceptedAnswerId") else "Answer"
-            parts += [
-                f"## {accepted}",
-                _text(answer.get("Body", "")),
-                comments.get(_integer(answer.get("Id")) or 0, ""),
-            ]
+            parts += [f"## {accepted}", body, comments.get(_integer(answer.get("Id")) or 0, "")]
         text = "\n\n".join(part for part in parts if part)
         record = record._replace(
             author=authors_of([post, *answers], self._site) or None,

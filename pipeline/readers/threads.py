@@ -129,7 +129,10 @@ class ThreadsReader(Reader):
 
     def _record(self, offset: int, data: bytes) -> Record:
         value = _json(data)
-        found = thread(value) if value is not None else None
+        try:
+            found = thread(value) if value is not None else None
+        except MemoryError:
+            return Record(offset, html=data[:PAYLOAD], error="read.too_large")
         if found is None:
             return Record(offset, html=data[:PAYLOAD], error="read.json" if value is None else "read.thread")
         return self._document(offset, found, data)

@@ -138,14 +138,17 @@ class WikipediaReader(Reader):
             return record._replace(html=data[:PAYLOAD], error="read.too_large")
         if not source.strip():
             return record._replace(drop="read.empty")
-        found = convert(
-            source,
-            site,
-            title,
-            namespace=namespace or 0,
-            templates=self.templates,
-            back_matter=self.back_matter,
-        )
+        try:
+            found = convert(
+                source,
+                site,
+                title,
+                namespace=namespace or 0,
+                templates=self.templates,
+                back_matter=self.back_matter,
+            )
+        except MemoryError:
+            return record._replace(html=data[:PAYLOAD], error="read.too_large")
         signals: dict[str, int | float | bool | str | None] = {
             "namespace": namespace or 0,
             "bytes": len(source.encode()),

@@ -213,12 +213,13 @@ def _navigation(
 
 def _part(archive: _Archive, path: str, label: str | None) -> Part:
     try:
-        page = decode(archive.read(path))[0]
+        text = text_of(decode(archive.read(path))[0])
     except EpubError as error:
         if error.what in ("too_large", "encrypted"):
             raise
         return Part("", error.what)
-    text = text_of(page)
+    except MemoryError as error:
+        raise EpubError("too_large") from error
     if text and label and not _HEADING.search(text[:1000]):
         first = text.split("\n", 1)[0]
         same = first.strip().casefold() == label.casefold()

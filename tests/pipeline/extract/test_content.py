@@ -69,3 +69,13 @@ def test_texts_are_near_to_those_of_annotators(test_data):
     assert scores.mean() > 0.8
     sure = np.array([answer.confidence for answer in answers]) > 0.9
     assert scores[sure].mean() > scores[~sure].mean()
+
+
+def test_pages_of_too_many_blocks_are_refused(monkeypatch):
+    from pipeline.extract import page
+
+    monkeypatch.setattr(page, "MOST_BLOCKS", 1000)
+    assert content("<p>word" * 900).text
+    for part in ("<p>word", "<div>", "<table>"):
+        with pytest.raises(MemoryError, match="more than 1,000 blocks"):
+            content(part * 5000)
