@@ -49,10 +49,10 @@ select source, verdict, reason, count(*) from 'RUN/ledger/**/*.parquet' group by
 ```
 
 Columns: `id`, `text`, `source`, `url`, `date`, `language`, `language_score`, `doc_id` (the source's own id) and
-`origin` (file and place); then what web pages say of themselves, true or not, if the run asked for it: `title`,
-`author`, `published`, `declared_language`, `canonical_url`, `license`, `site` and `page_type`. `ledger/` has a row
-for every record that was read, with its verdict and everything that was measured of it; `dropped/` has the texts that
-are not here.
+`origin` (file and place); then what sources say of documents, and web pages, true or not, of themselves if the run
+asked for it: `title`, `author`, `published`, `declared_language`, `canonical_url`, `license`, `site` and `page_type`.
+`ledger/` has a row for every record that was read, with its verdict, everything that was measured of it, and what else
+its source told (`read.*`); `dropped/` has the texts that are not here.
 """
 
 

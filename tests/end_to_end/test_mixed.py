@@ -258,18 +258,16 @@ def test_what_sources_tell_can_be_looked_at(mixed: Mixed, gristmill: Run) -> Non
     charts = re.findall(r"<figcaption><strong>([^<]+)", (mixed.run / "report.html").read_text(encoding="utf-8"))
     assert {"read.score", "read.accepted", "read.language", "read.math_share"} <= set(charts)
     assert "read.quality" not in charts, "no article of this dump says it"
-    told = gristmill("whatif", mixed.run, "--set", "read.score=3:", check=2).stderr
-    assert "'read.score' is what the source told" in told
     answer = json.loads(gristmill("whatif", mixed.run, "--set", "answered.words=100:", "--json").stdout)
     assert answer["sources"]["qa"]["lost"] > 0 and answer["sources"]["wiki"]["lost"] == 0
 
 
 def test_a_range_of_what_sources_tell(gristmill: Run, tmp_path: Path) -> None:
-    scores = [-1, 0, 2, 3, 4, 40]
+    scores = {"ants": -1, "bees": 0, "cats": 2, "dogs": 3, "eels": 4, "foxes": 40}
     rows = "".join(
         f'<row Id="{number}" PostTypeId="1" CreationDate="2015-01-27T20:09:32.720" Score="{score}" '
-        f'Title="Number {number}" Body="&lt;p&gt;A question, the {number}th of all.&lt;/p&gt;" />\n'
-        for number, score in enumerate(scores, 1)
+        f'Title="About {what}" Body="&lt;p&gt;What do {what} eat?&lt;/p&gt;" />\n'
+        for number, (what, score) in enumerate(scores.items(), 1)
     )
     (tmp_path / "Posts.xml").write_text(f'<?xml version="1.0" encoding="utf-8"?>\n<posts>\n{rows}</posts>\n')
     (tmp_path / "notes.jsonl").write_text('{"text": "A note without a score."}\n')
@@ -277,7 +275,7 @@ def test_a_range_of_what_sources_tell(gristmill: Run, tmp_path: Path) -> None:
     config.write_text(
         f"sources:\n  qa: {{use: stackexchange, paths: [{tmp_path}/Posts.xml]}}\n"
         f"  notes: {{use: jsonl, paths: [{tmp_path}/notes.jsonl]}}\n"
-        "steps:\n  normalize: {}\n  votes: {use: told, keep: {score: [3, null]}}\n  exact: {}\n"
+        "steps:\n  normalize: {}\n  exact: {}\n  votes: {use: told, sources: [qa], keep: {score: [3, null]}}\n"
     )
     run = tmp_path / "run"
     gristmill("curate", config, "--out", run, "--workers", "1")
@@ -287,3 +285,8 @@ def test_a_range_of_what_sources_tell(gristmill: Run, tmp_path: Path) -> None:
     assert ledger.filter(verdict="kept").height == 4, "the note has no score"
     answer = json.loads(gristmill("whatif", run, "--set", "votes.score=0:", "--json").stdout)
     assert (answer["total"]["gained"], answer["total"]["lost"]) == (2, 0)
+    told = gristmill("whatif", run, "--set", "read.score=0:", check=2).stderr
+    assert "'read.score' is what the source told" in told
+    total = json.loads(gristmill("stats", run, "--json").stdout)["total"]
+    entered = {stage["name"]: (stage["in"], stage["out"]) for stage in total["stages"]}
+    assert entered["normalize"] == (7, 7) and entered["votes"] == (6, 3), "the note does not go through it"

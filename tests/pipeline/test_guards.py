@@ -21,7 +21,12 @@ def tasks_of(sources: list[str]) -> list[Task]:
 
 
 def receipt(numbers: Numbers) -> dict[str, Any]:
-    return {"steps": [{"name": name, "in": into, "out": out} for name, (into, out) in numbers.items()]}
+    return {
+        "steps": [
+            {"name": name, "in": into, "out": out}
+            for name, (into, out) in sorted(numbers.items(), key=lambda item: STEPS.index(item[0]))
+        ]
+    }
 
 
 def oracle(limits: dict[str, dict[str, float]], tasks: list[Task], numbers: list[Numbers]) -> list[Excess]:

@@ -63,7 +63,7 @@ def test_its_columns_have_the_types_that_readers_give() -> None:
     [
         (
             "keep: {scroe: [3, null]}}",
-            "run.yaml:5:30: step 'votes': no source of it tells 'scroe'; did you mean 'score'?",
+            "run.yaml:5:29: step 'votes': no source of it tells 'scroe'; did you mean 'score'?",
         ),
         ("keep: {tags: [3, null]}}", "'tags' is text and has no range"),
         ("keep: {math_share: [0, 1]}, sources: [qa]}", "no source of it tells 'math_share'"),
