@@ -22,7 +22,8 @@ GZIP, ZSTD, LZ4 = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
 FEED = 32 << 10  # most members of a crawl are smaller: one call of zlib each, and little left over to copy
 _MAX_WINDOW = 1 << 27  # `zstd --long=27`; a frame that needs more memory than that is damage
 _MAX_DICTIONARY = 32 << 20  # of common ones a hundredth; a first frame that holds more holds something else
-_MAX_SILENT = 256 << 10  # packed bytes in a row that unpack to nothing: no packer writes them, and searches try them
+_MAX_SILENT = 256 << 10  # packed bytes in a row that unpack to nothing: no packer writes them
+_MAX_SILENT_HEAD = 4 << 10  # as many at the start, where it is only guessed that there is one
 
 
 class Damage(Exception):
@@ -229,6 +230,19 @@ class Codec:
         self.magic = magic
         self.open = open_member
 
+    def unpacks(self, raw: Window, at: int) -> bool:
+        """Whether what looks like the start of a member soon unpacks to something; to be tried at any number of places.
+
+        Of a gzip header with a name, zlib would read up to the end of the file in search of the end of that name.
+        """
+        if self.magic != GZIP:
+            return True
+        head = raw.peek(at, _MAX_SILENT_HEAD)
+        try:
+            return bool(zlib.decompressobj(31).decompress(head, 1)) or len(head) < _MAX_SILENT_HEAD
+        except zlib.error:
+            return False
+
 
 def codec_for(raw: Window, magic: bytes) -> Codec:
     """The codec of a file whose members begin with `magic`."""
@@ -245,7 +259,8 @@ def _skippable(raw: Window, at: int) -> int | None:
     head = raw.peek(at, 8)
     if len(head) < 8 or head[1:4] != b"\x2a\x4d\x18" or head[0] >> 4 != 5:
         return None
-    return at + 8 + int(struct.unpack("<I", head[4:])[0])
+    end = at + 8 + int(struct.unpack("<I", head[4:])[0])
+    return end if end <= raw.size else None  # one that the file does not hold is damage, and no way past the rest
 
 
 def skip_frames(raw: Window, at: int) -> int:

@@ -5,14 +5,18 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, ClassVar, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.configfile import nearest
 from pipeline.readers.base import Reader, Record, Split, open_binary
 from pipeline.readers.columns import Columns, as_string, described
+from pipeline.readers.pages import dictionary_bytes, largest_page
 from pipeline.readers.records import PAYLOAD
 
 _ROWS = 256
+_BATCH_BYTES = 32 << 20
+_MAX_PAGE = 640 << 20  # unpacked as a whole. Most are of a MiB; Arrow puts 1,024 values into one, such as whole books
 
 
 class ParquetReader(Reader):
@@ -44,20 +48,31 @@ class ParquetReader(Reader):
             row = 0
             for group, start in enumerate(_group_starts(file)):
                 if split.start <= start < split.end:
-                    yield from self._group(file, group, row, list(dict.fromkeys(columns)))
+                    yield from self._group(file, source, group, row, list(dict.fromkeys(columns)))
                 row += file.metadata.row_group(group).num_rows
 
-    def _group(self, file: pq.ParquetFile, group: int, row: int, columns: list[str]) -> Iterator[Record]:
+    def _group(
+        self, file: pq.ParquetFile, source: BinaryIO, group: int, row: int, columns: list[str]
+    ) -> Iterator[Record]:
         try:
-            for batch in file.iter_batches(_ROWS, row_groups=[group], columns=columns, use_threads=False):
+            rows = _batch_rows(source, file.metadata.row_group(group), columns)
+            if rows == 0:
+                yield Record(row, html=b"", error="read.too_large")
+                return
+            for batch in file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
                 texts = batch.column(self.columns.text).cast(pa.large_binary())
+                sizes = pc.binary_length(texts)
                 others = {
                     field: batch.column(column) if column in batch.schema.names else None
                     for field, column in self.columns.optional.items()
                 }
                 for index, text in enumerate(texts):
                     values = {field: _scalar(column, index) for field, column in others.items()}
-                    yield self._record(row, text.as_py(), values)
+                    if (sizes[index].as_py() or 0) > self.max_record_bytes:
+                        hit = bytes(memoryview(text.as_buffer())[:PAYLOAD])
+                        yield described(row, values)._replace(html=hit, error="read.too_large")
+                    else:
+                        yield self._record(row, text.as_py(), values)
                     row += 1
         except (OSError, pa.ArrowException) as error:
             # A page of a row group cannot be decoded without those before it; other row groups can.
@@ -67,8 +82,6 @@ class ParquetReader(Reader):
         record = described(row, others)
         if data is None:
             return record._replace(html=b"", error="read.missing_text")
-        if len(data) > self.max_record_bytes:
-            return record._replace(html=data[:PAYLOAD], error="read.too_large")
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError:
@@ -100,8 +113,24 @@ _TEXT_TYPES = (
 def _open(source: BinaryIO) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(source, memory_map=False, pre_buffer=False)
-    except pa.ArrowInvalid as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the file system; of a damaged footer it has no number
         raise ValueError(f"no readable Parquet file: {error}") from None
+
+
+def _batch_rows(source: BinaryIO, group: pq.RowGroupMetaData, columns: list[str]) -> int:
+    """As many rows as take about `_BATCH_BYTES` on average, fewer with a large dictionary; 0 with too large a page."""
+    chunks = [group.column(index) for index in range(group.num_columns)]
+    read = [chunk for chunk in chunks if chunk.path_in_schema.partition(".")[0] in columns]
+    size = max(1, group.total_byte_size // max(1, group.num_rows))
+    rows = min(_ROWS, max(1, _BATCH_BYTES // size))
+    for chunk in read:
+        if chunk.total_uncompressed_size > _MAX_PAGE and largest_page(source, chunk) > _MAX_PAGE:
+            return 0
+        if dictionary := dictionary_bytes(source, chunk):  # each row can be all of it
+            rows = min(rows, max(1, _MAX_PAGE // dictionary))
+    return int(rows)
 
 
 def _group_starts(file: pq.ParquetFile) -> list[int]:

@@ -15,6 +15,7 @@ PAYLOAD = 1 << 20
 
 MAX_HEADER = 1 << 20
 _OVERLAP = 16 << 10  # longer than any first line of a header
+_MAX_LIES = 8
 
 _ARC_LINE = (
     rb"(?P<url>[A-Za-z][A-Za-z0-9+.-]*:[^\r\n]*) (?P<ip>\d{1,3}(?:\.\d{1,3}){3}) (?P<date>\d{8,})"
@@ -23,9 +24,8 @@ _ARC_LINE = (
 _START = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n|" + _ARC_LINE)
 _RESUME = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n[A-Za-z-]+[ \t]*:|(?<=\n)" + re.sub(rb"\?P<\w+>", b"?:", _ARC_LINE))
 _ARC = re.compile(_ARC_LINE)
-_BLANK = re.compile(rb"\r?\n\r?\n")
+_HEADER_END = re.compile(rb"\r?\n\r?\n|(?P<nested>\nWARC/\d+\.\d+[ \t]*\r?\n)")
 _FIELD = re.compile(rb"^([^:\s][^:\r\n]*?)[ \t]*:[ \t]*([^\r\n]*(?:\r?\n[ \t]+[^\r\n]+)*)", re.MULTILINE)
-_NESTED = re.compile(rb"\nWARC/\d+\.\d+[ \t]*\r?\n")
 
 
 def begins_record(head: bytes) -> bool:
@@ -66,11 +66,14 @@ def frame(text: Window, run: Run | None, limit: int) -> Iterator[Framed]:
     A record counts as whole when its length leads to the next record or to the end. If not, its length is wrong, and
     the next header is looked for from its own header on, since a length that is too large would swallow good records.
     A record larger than `limit` is stepped over. Damage that hit no record has the position -1 and no bytes.
+
+    Coming back from where a wrong length led means to unpack the run again from its start. Lengths over `limit` that
+    proved wrong are therefore followed only so many times in a run, and then no more.
     """
-    position = 0
+    position = lies = 0
     told = False
     if run is not None and run.lost:
-        position = _resume(text, 0)
+        position = _resume(text, 0, None)
         told = position < 0  # the damage before this run is known already, and it goes on
     while position >= 0:
         position = _blank(text, position)
@@ -84,28 +87,36 @@ def frame(text: Window, run: Run | None, limit: int) -> Iterator[Framed]:
             told = position < 0
             continue
         end = header.end + header.length
-        block = text.peek(header.end, header.length) if header.length <= limit else b""
-        whole = header.length == 0 or bool(text.peek(end - 1, 1))
+        large = header.length > limit
+        if large and lies == _MAX_LIES:
+            position, damage = _skip(text, run, position, header.fields, header.end, "length")
+            yield damage
+            told = position < 0
+            continue
+        head = text.peek(position, PAYLOAD) if large else b""  # before the window moves on
+        whole = header.length == 0 or (bool(text.peek(end - 1, 1)) if large else text.hold(header.end, header.length))
         after = _blank(text, end) if whole else end
         ahead = text.peek(after, _OVERLAP)
         if whole and (not ahead or begins_record(ahead)):
             if run is not None and run.damage is not None and run.damaged_from < end and not ahead:
-                yield _damage(text, position, header.fields, end, run.damage.what)
+                head = head or text.peek(position, min(PAYLOAD, end - position))
+                yield Framed(position, header.fields, head, run.damage.what)
                 told = True
-            elif header.length > limit:
-                yield _damage(text, position, header.fields, end, "too_large")
+            elif large:
+                yield Framed(position, header.fields, head, "too_large")
             else:
-                yield Framed(position, header.fields, block, None)
+                yield Framed(position, header.fields, text.peek(header.end, header.length), None)
             position = after
             continue
-        resume = _resume(text, header.end)
-        ended = whole and text.peek(end, after - end).count(b"\n") >= 2
-        if ended and header.length <= limit and not 0 <= resume < end:
-            yield Framed(position, header.fields, block, None)  # it ends as it should; what follows is the damage
-            position, damage = _skip(text, run, after, {}, after, "garbage")
+        lies += large
+        ended = whole and not large and text.peek(end, after - end).count(b"\n") >= 2
+        if ended and not -1 < _resume(text, header.end, end) < end:
+            yield Framed(position, header.fields, text.peek(header.end, header.length), None)
+            position, damage = _skip(text, run, after, {}, after, "garbage")  # it ends as it should; this does not
         else:
-            what = "length" if whole or resume >= 0 else "truncated"
-            position, damage = _skip(text, run, position, header.fields, header.end, what)
+            position, damage = _skip(text, run, position, header.fields, header.end, "length")
+            if position < 0 and not whole and damage.error == "length":
+                damage = damage._replace(error="truncated")
         yield damage
         told = position < 0
     if run is not None and run.damage is not None and not told:
@@ -116,15 +127,15 @@ def _skip(
     text: Window, run: Run | None, position: int, headers: dict[str, str], search: int, what: str
 ) -> tuple[int, Framed]:
     """Where the next record begins from `search` on (-1: nowhere), and the damage from `position` up to there."""
-    resume = _resume(text, search)
+    text.hold(position, PAYLOAD)
+    resume = _resume(text, search, position + PAYLOAD)
+    size = PAYLOAD if resume < 0 else min(PAYLOAD, resume - position)
+    hit = text.peek(position, size)
+    if resume < 0:  # further on nothing is held any more
+        resume = _resume(text, max(search, position + PAYLOAD - _OVERLAP), None)
     if resume < 0 and run is not None and run.damage is not None:
         what = run.damage.what  # the text does not go on because of the damage of the member
-    return resume, _damage(text, position, headers, resume, what)
-
-
-def _damage(text: Window, position: int, headers: dict[str, str], end: int, what: str) -> Framed:
-    size = PAYLOAD if end < 0 else min(PAYLOAD, end - position)
-    return Framed(position, headers, text.peek(position, size), what)
+    return resume, Framed(position, headers, hit, what)
 
 
 def _blank(text: Window, position: int) -> int:
@@ -137,18 +148,25 @@ def _blank(text: Window, position: int) -> int:
             return position
 
 
-def _resume(text: Window, position: int) -> int:
-    """Where the next record begins from `position` on; -1 if nowhere."""
+def _resume(text: Window, position: int, until: int | None) -> int:
+    """Where the next record begins from `position` on; -1 if nowhere, or not before `until`.
+
+    Without `until` what was searched is released.
+    """
     before = min(position, 1)  # the line end before it is part of the pattern
     position -= before
-    while True:
-        data = text.peek(position, CHUNK)
+    size = 2 * _OVERLAP  # often it is near, and a copy of a whole chunk for nothing
+    while until is None or position < until:
+        data = text.peek(position, size)
         if found := _RESUME.search(data, before):
             return position + found.start()
-        if len(data) < CHUNK:
+        if len(data) < size:
             return -1
-        position += CHUNK - _OVERLAP
-        text.release(position)
+        position += size - _OVERLAP
+        size = CHUNK
+        if until is None:
+            text.release(position)
+    return -1
 
 
 def _header(text: Window, position: int) -> _Header | str:
@@ -166,14 +184,14 @@ def _header(text: Window, position: int) -> _Header | str:
         found = {name: value.decode("utf-8", "replace") for name, value in zip(names, values, strict=True)}
         return _Header({"arc": "1", **found}, position + arc.end(), int(length))
     size = _OVERLAP
-    while not (blank := _BLANK.search(data)):
+    while not (blank := _HEADER_END.search(data)):
         size *= 4
         if len(data) * 4 < size or size > MAX_HEADER:
             return "header"
         data = text.peek(position, size)
-    block = data[: blank.start() + 1]
-    if _NESTED.search(block):
+    if blank["nested"]:
         return "header"
+    block = data[: blank.start() + 1]
     found = fields(block[block.index(b"\n") + 1 :])
     if "warc-type" not in found:
         return "header"

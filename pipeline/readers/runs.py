@@ -136,7 +136,7 @@ def find_member(
     """The first member from `position` on and before `end`, and whether a record begins it (`sure`: it must)."""
     while (position := raw.find(codec.magic, position, end)) >= 0:
         try:
-            head = codec.open(raw, position).read(HEAD)
+            head = codec.open(raw, position).read(HEAD) if codec.unpacks(raw, position) else b""
         except Damage:
             head = b""
         if head and (begins(head) or not sure):

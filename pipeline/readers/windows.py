@@ -24,8 +24,16 @@ class Window:
 
     def peek(self, position: int, size: int) -> bytes:
         """The `size` bytes at `position`; fewer only where the stream ends."""
+        self.hold(position, size)
         if position >= self.size:
-            return b""  # a file system may refuse to seek to where a damaged length points
+            return b""
+        offset = position - self._base
+        return bytes(memoryview(self._data)[offset : offset + size])
+
+    def hold(self, position: int, size: int) -> bool:
+        """Have the `size` bytes at `position` here, without a copy of them; False where the stream ends before."""
+        if position >= self.size:
+            return size == 0  # a file system may refuse to seek to where a damaged length points
         offset = position - self._base
         if offset < 0 or offset > len(self._data):
             self._source.seek(position)
@@ -36,7 +44,7 @@ class Window:
             if not chunk:
                 break
             self._data += chunk
-        return bytes(memoryview(self._data)[offset : offset + size])
+        return offset + size <= len(self._data)
 
     def release(self, position: int) -> None:
         """Forget what lies before `position`."""

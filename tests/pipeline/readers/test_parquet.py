@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.readers import ParquetReader
+from pipeline.readers import ParquetReader, parquet
+from pipeline.readers.pages import dictionary_bytes, largest_page
 
 
 @pytest.fixture
@@ -91,3 +92,42 @@ def test_a_damaged_row_group_costs_itself(table, read_all):
     kept = [record.text.split()[0] for record in records if record.text]
     assert {str(i) for i in [*range(100), *range(200, 300)]} <= set(kept)
     assert [record.error for record in records if record.error] == ["read.corrupt"]
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_sizes_of_pages(tmp_path, version, compression):
+    """All values of a column without a dictionary are in its pages, each four bytes longer."""
+    path = tmp_path / "x.parquet"
+    texts = [str(number) * 50 for number in range(4000)] + ["x" * 300_000]
+    settings = {
+        "data_page_version": version,
+        "compression": compression,
+        "data_page_size": 20_000,
+        "write_batch_size": 10,
+    }
+    pq.write_table(pa.table({"text": texts}), path, use_dictionary=False, **settings)
+    (chunk,) = [pq.ParquetFile(path).metadata.row_group(0).column(0)]
+    with path.open("rb") as file:
+        assert 300_004 <= largest_page(file, chunk) < 330_000
+        assert dictionary_bytes(file, chunk) == 0
+    pq.write_table(pa.table({"text": ["abc" * 100, "de" * 100] * 50}), path, **settings)
+    (chunk,) = [pq.ParquetFile(path).metadata.row_group(0).column(0)]
+    with path.open("rb") as file:
+        assert dictionary_bytes(file, chunk) == 300 + 200 + 2 * 4
+        assert largest_page(file, chunk) == 508
+
+
+def test_a_page_that_is_too_large_costs_its_row_group(table, tmp_path, read_all, monkeypatch):
+    monkeypatch.setattr(parquet, "_MAX_PAGE", 1 << 20)
+    path = tmp_path / "x.parquet"
+    with pq.ParquetWriter(path, pa.schema({"text": pa.string()}), compression="zstd", use_dictionary=False) as writer:
+        for texts in (["a", "b"], ["c", "x" * (2 << 20)], ["d"]):
+            writer.write_table(pa.table({"text": texts}))
+    records, _ = read_all(ParquetReader(), path)
+    assert [(record.offset, record.text, record.error) for record in records] == [
+        (0, "a", None),
+        (1, "b", None),
+        (2, None, "read.too_large"),
+        (4, "d", None),
+    ]
