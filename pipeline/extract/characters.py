@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from filters.hashing import I64, U8, U64, Bytes, Hashes, inlined, kernel
+from filters.hashing import I64, U8, U64, Bytes, Hashes, Ints, inlined, kernel
+from pipeline.extract.blocks import STRONG_END
 from pipeline.extract.state import ACTIVE, BREAKS, FRESH, LINKS, PENDING, S_LINK, S_PRE, SPACE, TOP, USED, Work
 from pipeline.extract.tags import CHARACTERS, FACTOR, SEED
 
 _TEXT, _WHITE, _LESS, _AMP, _CONTROL, _C2, _E2, _EF = range(8)
 _LONGEST_OLD_NAME = 6  # of those that need no semicolon
 _LONGEST_NAME = 32
+_BOX = 2
+"""As white space: some only between letters and digits."""
 
 
 def _classes() -> Bytes:
@@ -40,7 +43,7 @@ def text(page: Bytes, at: int, end: int, literal: bool, named: Hashes, work: Wor
         byte = page[at]
         kind = _CLASSES[byte]
         if kind == _TEXT:
-            _before(work)
+            _before(work, byte)
             begin = used = memory[USED]
             while True:
                 out[used] = page[at]
@@ -79,7 +82,8 @@ def text(page: Bytes, at: int, end: int, literal: bool, named: Hashes, work: Wor
         else:
             after = page[at + 1] if at + 1 < end else U8(0)
             third = page[at + 2] if at + 2 < end else U8(0)
-            if kind == _C2 and after < 0xA0:  # control characters
+            if kind == _C2 and 0x80 <= after < 0xA0:
+                put_point(work, I64(named[2 * CHARACTERS + after - 0x80]))
                 at += 2
             elif kind == _C2 and after == 0xA0:
                 put_white(work, U8(0x20))
@@ -97,15 +101,38 @@ def text(page: Bytes, at: int, end: int, literal: bool, named: Hashes, work: Wor
 
 
 @inlined
-def _before(work: Work) -> None:
+def _before(work: Work, byte: Any) -> None:
     """Write the white space and the marks that stand before what comes now."""
     memory = work.memory
     if memory[FRESH] == 0 and (memory[SPACE] or memory[BREAKS]):
-        work.text[memory[USED]] = 0x0A if memory[BREAKS] else 0x20
-        memory[USED] += 1
+        if memory[BREAKS] or memory[SPACE] != _BOX or _parts_words(work, byte):
+            work.text[memory[USED]] = 0x0A if memory[BREAKS] else 0x20
+            memory[USED] += 1
     memory[SPACE] = memory[BREAKS] = memory[FRESH] = 0
     if memory[PENDING]:
         _begin_marks(work)
+
+
+@kernel
+def _parts_words(work: Work, byte: Any) -> Any:
+    """Whether a box stands between letters or digits, which would be one word without it."""
+    at = work.memory[USED] - 1
+    while at > 0 and work.text[at] <= STRONG_END:
+        at -= 1
+    return _is_word(work.text[at]) and _is_word(byte)
+
+
+@inlined
+def _is_word(byte: Any) -> Any:
+    """Whether a byte is of a letter or a digit; of all that is not ASCII, every one counts."""
+    return byte >= 0x80 or 0x30 <= byte <= 0x39 or 0x61 <= byte | 0x20 <= 0x7A
+
+
+@kernel
+def put_box(memory: Ints) -> None:
+    """Note that there is something without text in the line; preformatted text has white space of its own."""
+    if not memory[SPACE] and not memory[memory[TOP] + S_PRE]:
+        memory[SPACE] = _BOX
 
 
 @kernel
@@ -136,7 +163,7 @@ def end_mark(work: Work, kind: int) -> None:
 @kernel
 def put(work: Work, byte: Any) -> None:
     """Write a byte of text."""
-    _before(work)
+    _before(work, byte)
     memory = work.memory
     work.text[memory[USED]] = byte
     memory[USED] += 1
@@ -152,7 +179,7 @@ def put_white(work: Work, byte: Any) -> None:
         memory[SPACE] = 1
         return
     if memory[SPACE] or memory[BREAKS]:
-        _before(work)
+        _before(work, byte)
     memory[FRESH] = 0
     work.text[memory[USED]] = byte
     memory[USED] += 1
@@ -163,9 +190,9 @@ def put_point(work: Work, point: int) -> None:
     """Write a character given by its number."""
     if point == 0x09 or point == 0x0A or point == 0x0C or point == 0x0D or point == 0x20:
         put_white(work, U8(point))
-    elif point == 0xA0:
+    elif 0x80 <= point <= 0xA0:
         put_white(work, U8(0x20))
-    elif point < 0x20 or 0x7F <= point < 0xA0 or point == 0xAD or point == 0x200B or point == 0xFEFF:
+    elif point < 0x20 or point == 0x7F or point == 0xAD or point == 0x200B or point == 0xFEFF:
         pass
     elif point < 0x80:
         put(work, U8(point))

@@ -216,6 +216,7 @@ def push(work: Work, tag: int, mask: int, hidden: int) -> None:
             memory[entry + state.S_FOSTER] = work.tables[table, state.T_BEGIN] + 1
     if tag == _A:
         memory[entry + state.S_LINK] = 1
+        memory[state.LINKED_FROM] = memory[state.USED]
     if not groups & tags.BLOCK:
         mark(work, tag)
         return

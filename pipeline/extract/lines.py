@@ -1,6 +1,7 @@
 """What stands before the lines of the text that is written: marks and indentation of items and quotations, empty lines.
 
-An item, a definition or a quotation is a container; so is a list in a list, without an item around it.
+An item, a definition or a quotation is a container; so is a list in a list, without an item around it. In plain text
+each takes two columns; in Markdown, items take as many as their marks, as CommonMark wants it (0.31, section 5.2).
 """
 
 from typing import Any
@@ -20,18 +21,21 @@ NEWLINE, SPACE, HASH, STAR, HYPHEN, _FULL_STOP, _COLON, _GREATER, BACKSLASH, BAC
     U8(byte) for byte in b"\n #*-.:>\\`|"
 )
 _LI, _DD, _BLOCKQUOTE = NUMBER["li"], NUMBER["dd"], NUMBER["blockquote"]
-LEVELS = 16
-"""Items and quotations in one another that are indented; deeper ones stand beside those of this level."""
+COLUMNS = 32
+"""Of containers in one another at most; deeper ones stand beside the innermost that leave them room."""
+LEVELS = COLUMNS // 2
+"""Containers in one another at most: none takes less than two columns."""
 BEFORE_TEXT = 16
 """Bytes of a number or a mark at most."""
-LINE_BEGINS = 2 * LEVELS + 1
+LINE_BEGINS = COLUMNS + 1
 """Bytes of the end of a line and of what stands before the next, if that has no marks of items, at most."""
 
 # Of an element: the container in which its text stands, 0 for none; and of a container, the one around it, how deep it
-# is, whether its mark has been written. The item or definition around; the list around. Whether any text that is
-# chosen stands directly in the item, or in any item of the list.
-_INSIDE, _OUTER, _LEVEL, _BEGUN, ITEM, _LIST, _OWN = range(7)
-BOX_COLUMNS = 7
+# is, the column behind it, whether its mark has been written. The item or definition around; the list around. Whether
+# any text that is chosen stands directly in the item, or in any item of the list. Of a list, the columns that its last
+# item takes.
+_INSIDE, _OUTER, _LEVEL, _COLUMN, _BEGUN, ITEM, _LIST, _OWN, _LAST_WIDTH = range(9)
+BOX_COLUMNS = 9
 
 # Bytes written; the next block; what ended before it; the table whose row was written last, and whether in Markdown's
 # form; the last block written; whether it was a term; what the line in work and the one before stand in.
@@ -86,9 +90,16 @@ def contain(page: Blocks, chosen: Choice, markdown: bool, boxes: Table) -> None:
         boxes[node, _INSIDE] = around
         if contains:
             boxes[node, _INSIDE] = node
-            deep = boxes[around, _LEVEL] == LEVELS
-            boxes[node, _OUTER] = boxes[around, _OUTER] if deep else around
-            boxes[node, _LEVEL] = LEVELS if deep else boxes[around, _LEVEL] + 1
+            width = 2
+            if markdown and tag == _LI:
+                width = boxes[boxes[node, _LIST], _LAST_WIDTH] = _width(_number(page, boxes, node))
+            elif groups_of(tag) & tags.LIST:
+                width = max(width, boxes[outer, _LAST_WIDTH])
+            while boxes[around, _COLUMN] + width > COLUMNS:
+                around = boxes[around, _OUTER]
+            boxes[node, _OUTER] = around
+            boxes[node, _LEVEL] = boxes[around, _LEVEL] + 1
+            boxes[node, _COLUMN] = boxes[around, _COLUMN] + width
 
 
 @inlined
@@ -101,6 +112,28 @@ def put(out: Bytes, memory: Ints, byte: Any) -> None:
 def put_times(out: Bytes, memory: Ints, byte: Any, times: Any) -> None:
     for _ in range(times):
         put(out, memory, byte)
+
+
+@inlined
+def _number(page: Blocks, boxes: Table, item: int) -> int:
+    """Return the number of an item, `BULLET` if it has none."""
+    number: int = I64(page.nodes[item, blocks.VALUE])
+    if number < BACKWARDS // 2:
+        number += I64(page.nodes[boxes[item, _LIST], blocks.VALUE]) - BACKWARDS
+    return number
+
+
+@kernel
+def _width(number: int) -> int:
+    """Return how many columns the mark of an item takes, with the space behind it."""
+    if number == BULLET:
+        return 2
+    width = 3 + (number < 0)
+    number = abs(number) // 10
+    while number:
+        width += 1
+        number //= 10
+    return width
 
 
 @kernel
@@ -119,14 +152,12 @@ def _put_number(out: Bytes, memory: Ints, number: int) -> None:
 @kernel
 def put_mark(page: Blocks, boxes: Table, out: Bytes, memory: Ints, item: int) -> None:
     """Write what stands before the first line of an item."""
-    number = I64(page.nodes[item, blocks.VALUE])
+    number = _number(page, boxes, item)
     if page.nodes[item, blocks.TAG] == _DD:
         put(out, memory, _COLON)
     elif number == BULLET:
         put(out, memory, HYPHEN)
     else:
-        if number < BACKWARDS // 2:
-            number += I64(page.nodes[boxes[item, _LIST], blocks.VALUE]) - BACKWARDS
         _put_number(out, memory, number)
         put(out, memory, _FULL_STOP)
     put(out, memory, SPACE)
@@ -142,7 +173,7 @@ def put_before(page: Blocks, boxes: Table, out: Bytes, memory: Ints, depth: int,
             put_mark(page, boxes, out, memory, box)
         else:
             put(out, memory, _GREATER if tag == _BLOCKQUOTE else SPACE)
-            put(out, memory, SPACE)
+            put_times(out, memory, SPACE, boxes[box, _COLUMN] - boxes[boxes[box, _OUTER], _COLUMN] - 1)
         boxes[box, _BEGUN] |= begins
 
 

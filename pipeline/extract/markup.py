@@ -38,8 +38,9 @@ from pipeline.extract.tags import (
 _EACH, _HIGH = U64(0x0101010101010101), U64(0x8080808080808080)
 _FAR = 1024  # bytes of a value that are looked at
 _LONGEST_LANGUAGE = 32
-(_NONE, _INVISIBLE, _TRUE, _PRESENTATION, _NO_ROLE) = (
-    np.frombuffer(word, np.uint8) for word in (b"display:none", b"visibility:hidden", b"true", b"presentation", b"none")
+(_NONE, _INVISIBLE, _TRUE, _PRESENTATION, _NO_ROLE, _HIDDEN, _UNTIL_FOUND) = (
+    np.frombuffer(word, np.uint8)
+    for word in b"display:none visibility:hidden true presentation none hidden until-found".split()
 )
 _TEX, _LANGUAGE, _LANG = (np.frombuffer(word, np.uint8) for word in (b"tex", b"language-", b"lang-"))
 (
@@ -58,8 +59,9 @@ _TEX, _LANGUAGE, _LANG = (np.frombuffer(word, np.uint8) for word in (b"tex", b"l
     _ENCODING,
     _COLSPAN,
     _ROWSPAN,
+    _TYPE,
 ) = range(1, len(ATTRIBUTES))
-_PRE, _CODE = NUMBER["pre"], NUMBER["code"]
+_PRE, _CODE, _INPUT = NUMBER["pre"], NUMBER["code"], NUMBER["input"]
 
 
 @kernel
@@ -323,7 +325,8 @@ def _value(page: Bytes, first: int, last: int, name: int, tag: int, keywords: Ke
             memory[R_LAYOUT] = 1
         return _keywords(page, first, last, keywords)
     if name == _IS_HIDDEN:
-        memory[R_HIDDEN] = 1
+        if not _declares(page, first, last, _UNTIL_FOUND):
+            memory[R_HIDDEN] = 1
     elif name == _STYLE:
         if _declares(page, first, last, _NONE) or _declares(page, first, last, _INVISIBLE):
             memory[R_HIDDEN] = 1
@@ -342,6 +345,9 @@ def _value(page: Bytes, first: int, last: int, name: int, tag: int, keywords: Ke
         memory[R_COLSPAN] = _number(page, first, last)
     elif name == _ROWSPAN:
         memory[R_ROWSPAN] = _number(page, first, last)
+    elif name == _TYPE:
+        if tag == _INPUT and _declares(page, first, last, _HIDDEN):
+            memory[R_HIDDEN] = 1
     elif name == _ENCODING:
         for at in range(first, last):
             if starts_with(page, at, last, _TEX):

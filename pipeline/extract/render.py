@@ -1,7 +1,7 @@
 """Chosen blocks of a page as plain text or Markdown.
 
 A block is a paragraph, a heading, a row of a table, or lines of preformatted text. What it stands in is written before
-each of its lines: marks of items and quotations, two columns a level. Items and lists of which nothing is chosen are
+each of its lines: marks of items and quotations, or as many columns. Items and lists of which nothing is chosen are
 left out of that, so that text begins at the margin wherever the page is cut. The marks of Markdown in the text itself
 are not escaped, but for bars in tables and backticks in code; addresses of links are not written.
 """

@@ -14,12 +14,13 @@ from numba import njit
 from filters.hashing import I64, U8, U64, Bytes, Hashes, Ints, kernel
 from pipeline.extract import blocks, state, tags
 from pipeline.extract.blocks import Blocks, Masks, Table
-from pipeline.extract.characters import put, put_white, reference, text
+from pipeline.extract.characters import put, put_box, put_white, reference, text
 from pipeline.extract.elements import flush, pop, push, push_foreign, set_off
 from pipeline.extract.formulas import remember
 from pipeline.extract.implied import begin, break_line, end, leave_foreign
 from pipeline.extract.keywords import Keywords
 from pipeline.extract.markup import attributes, character_data_end, find, past_comment, raw_end, tag_name
+from pipeline.extract.powers import begin_small, end_small
 from pipeline.extract.state import MEMORY, STACK, TOP, WORK_COLUMNS, Work, groups_of, opened
 from pipeline.extract.tags import NUMBER
 
@@ -27,7 +28,7 @@ _HTML, _HEAD, _BODY, _FRAMESET = (NUMBER[name] for name in ("html", "head", "bod
 _P, _BR, _HR, _RUBY, _RP = (NUMBER[name] for name in ("p", "br", "hr", "ruby", "rp"))
 _PRE, _LISTING, _CODE, _PLAINTEXT, _XMP = (NUMBER[name] for name in ("pre", "listing", "code", "plaintext", "xmp"))
 _SVG, _MATH, _DIALOG, _SCRIPT = (NUMBER[name] for name in ("svg", "math", "dialog", "script"))
-_NOSCRIPT, _OTHER = NUMBER["noscript"], NUMBER[""]
+_NOSCRIPT, _OTHER, _SUB, _SUP = NUMBER["noscript"], NUMBER[""], NUMBER["sub"], NUMBER["sup"]
 I32: Any = np.int32
 _CDATA = np.frombuffer(b"<![CDATA[", np.uint8)
 _MOST_IN_STEP = 8
@@ -214,8 +215,10 @@ def _end_tag(page: Bytes, at: int, keywords: Keywords, work: Work) -> int:
         leave_foreign(work)
     if tag == _BR:
         _break(work)
-    else:
-        end(work, tag)
+        return at
+    if (tag == _SUP or tag == _SUB) and memory[top + state.S_TAG] == tag and not memory[top + state.S_SKIP]:
+        end_small(work, tag, page[at] if at < len(page) else U8(0))
+    end(work, tag)
     return at
 
 
@@ -259,6 +262,8 @@ def _start_tag(page: Bytes, at: int, named: Hashes, keywords: Keywords, work: Wo
         return at
     if groups & tags.RAW and groups & tags.SKIPPED:
         close = raw_end(page, at, name, size, tag == _SCRIPT)
+        if groups & tags.BOX and not (memory[state.R_HIDDEN] or memory[memory[TOP] + state.S_SKIP]):
+            put_box(memory)
         if tag == _NOSCRIPT:
             memory[state.NOSCRIPT] += close - at
         return close
@@ -276,6 +281,8 @@ def _start_tag(page: Bytes, at: int, named: Hashes, keywords: Keywords, work: Wo
         return at
     if tag == _SVG or tag == _MATH:
         memory[top + state.S_FOREIGN] = state.FOREIGN
+    elif tag == _SUP or tag == _SUB:
+        begin_small(work)
     elif tag == _CODE or groups & tags.PREFORMATTED:
         pre = memory[top + state.S_PRE]
         if pre and memory[state.R_LANGUAGE]:
@@ -310,7 +317,10 @@ def _begins(work: Work, tag: int, groups: int, mask: int, hidden: int) -> None:
             set_off(work, tag)
     else:
         memory[state.INLINE] |= mask
-        if tag == _RUBY:
+        if groups & tags.BOX:
+            if not hidden:
+                put_box(memory)
+        elif tag == _RUBY:
             memory[state.BRACKETS] = 0
         elif tag == _RP:
             memory[state.BRACKETS] = 1

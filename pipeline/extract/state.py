@@ -34,10 +34,10 @@ T_BEGIN, T_SPANNED, T_ROW, T_CELL = (TABLE_COLUMNS + extra for extra in range(4)
 WORK_COLUMNS = (BLOCK_COLUMNS + 3, NODE_COLUMNS + 7, TABLE_COLUMNS + 4)
 
 # State: bytes of text; where the block in work begins; how many blocks, elements, tables and rows there are; the top of
-# the stack; whether white space and how many line breaks come before the next character; whether the line has no text
-# yet; bytes in links; whether an item begins; whether the ruby text has brackets; what ended before the block; whether
-# a line is drawn before it; keywords inside of the line; whether text was moved; whether the body was begun;
-# the keywords of `html` and `body`.
+# the stack; whether white space (1) or a box (2) and how many line breaks come before the next character; whether the
+# line has no text yet; bytes in links; whether an item begins; whether the ruby text has brackets; what ended before
+# the block; whether a line is drawn before it; keywords inside of the line; whether text was moved; whether the body
+# was begun; the keywords of `html` and `body`.
 (
     USED,
     BEGIN,
@@ -62,11 +62,12 @@ WORK_COLUMNS = (BLOCK_COLUMNS + 3, NODE_COLUMNS + 7, TABLE_COLUMNS + 4)
     PAGE,
     SCRIPTING,
     NOSCRIPT,
+    LINKED_FROM,
     MARKED,
-) = range(24)
+) = range(25)
 # ACTIVE: marks that began in this line, one bit a kind; PENDING: those that will before the next character; MARKED:
 # how many elements of each of three kinds are open; SCRIPTING: whether scripts run, so that `noscript` is not shown;
-# NOSCRIPT: bytes of the page in that.
+# NOSCRIPT: bytes of the page in that; LINKED_FROM: bytes of text before the last link.
 MATH = MARKED + 3
 """Whether it is known where a formula began, to go back to, and then `REMEMBERED` of the state there."""
 REMEMBERED = (USED, SPACE, BREAKS, FRESH, LINKS, ACTIVE, PENDING, BEGIN, BLOCKS)
@@ -116,13 +117,14 @@ STACK = SPANS + SPAN_COLUMNS * SPAN_LEVELS
     S_FOREIGN,
     S_FOSTER,
     S_MASK,
-) = range(19)
+    S_SMALL,
+) = range(20)
 WIDTH = 20
 """Of an open element: tag, -1 if only its meaning ended; element; how many reasons there are not to show its text; the
 preformatted element; whether in a link; level of heading; depth of lists; the place of the list in the stack, and there
 the next number and the step; depth of quotes; table, row, and columns so far (of a row) or column (of a cell); whether
 in the head of a table; flags; whether the tags inside are those of a drawing or formula; where text that is moved
-belongs; and keywords."""
+belongs; keywords; and bytes of text before the innermost raised or lowered one, 0 if it has no base."""
 DEPTH = 512
 """Elements deeper than this are open one at a time, as in browsers."""
 DEEPEST = STACK + DEPTH * WIDTH

@@ -30,11 +30,12 @@ from filters.hashing import I64, Hashes
     INTEGRATION,
     PREFORMATTED,
     RUBY_PART,
-) = (1 << bit for bit in range(17))
+    BOX,
+) = (1 << bit for bit in range(18))
 """Begins a line; ends an open paragraph; its content is not parsed; it has no content; its content is not shown; is a
 heading; no end tag reaches through it from inside; may stand in `head`; has an empty line before and after it; is a
 list; means nothing outside of a table; has only parts of a table in it; ends alone if it was misnested; ends a drawing
-or formula; has HTML in it inside of one; keeps white space; is a part of ruby."""
+or formula; has HTML in it inside of one; keeps white space; is a part of ruby; parts words, as a box in the line."""
 
 _GROUPS = {
     BLOCK: "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset figcaption "
@@ -60,8 +61,9 @@ _GROUPS = {
     INTEGRATION: "foreignobject desc title mi mo mn ms mtext",
     PREFORMATTED: "pre listing xmp plaintext",
     RUBY_PART: "rb rp rt rtc",
+    BOX: "button canvas embed iframe image img input label meter object progress select svg textarea video",
 }
-_OTHERS = "abbr annotation annotation-xml math bdi bdo cite del dfn frameset ins kbd label mark q samp time"
+_OTHERS = "abbr annotation annotation-xml math bdi bdo cite del dfn frameset ins kbd mark q samp time"
 
 NAMES: tuple[str, ...] = ("", *sorted({name for names in (*_GROUPS.values(), _OTHERS) for name in names.split()}))
 """Every element that is known; the first is any other."""
@@ -71,7 +73,7 @@ NUMBER: dict[str, int] = {name: I64(number) for number, name in enumerate(NAMES)
 ATTRIBUTES = (
     "",
     *("class", "id", "role", "itemprop", "hidden", "style", "aria-hidden", "open", "start", "reversed", "value"),
-    *("alttext", "encoding", "colspan", "rowspan"),
+    *("alttext", "encoding", "colspan", "rowspan", "type"),
 )
 """Those that are read."""
 

@@ -1,10 +1,15 @@
 """Some blocks of a page as text: what is left of lists, tables, quotations and code when parts of them are cut out."""
 
+import re
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from pipeline.extract import page as pages
 from pipeline.extract.blocks import Blocks
@@ -84,6 +89,37 @@ def test_items_in_a_hundred_lists_are_indented_only_so_far() -> None:
     lines = whole_text("<ul><li>x" * 100).split("\n")
     assert lines[:16] == ["  " * level + "- x" for level in range(16)]
     assert set(lines[16:]) == {"  " * 15 + "- x"} and len(lines) == 100
+
+
+def test_items_with_long_numbers_are_indented_only_so_far() -> None:
+    text = whole_text("<ol start=12345678><li>x" * 9, "markdown")
+    assert text.split("\n") == [" " * min(10 * level, 20) + "12345678. x" for level in range(9)]
+
+
+LISTS: st.SearchStrategy[Any] = st.recursive(
+    st.just(()), lambda inner: st.tuples(st.sampled_from([0, 1, 9, 99, 1234]), st.lists(inner, min_size=1, max_size=3))
+)
+"""Of a list, its first number, 0 for bullets, and what lists are in its items."""
+
+
+def page_of_lists(nested: Any) -> str:
+    if not nested:
+        return ""
+    items = "".join(f"<li><p>x</p><pre>y</pre><p>z</p>{page_of_lists(inner)}</li>" for inner in nested[1])
+    return f"<ol start={nested[0]}>{items}</ol>" if nested[0] else f"<ul>{items}</ul>"
+
+
+def depth(nested: Any) -> int:
+    return 1 + max(map(depth, nested[1])) if nested else 0
+
+
+@given(LISTS.filter(lambda nested: nested and depth(nested) <= 5))
+def test_a_parser_of_commonmark_finds_what_is_in_items(nested: Any) -> None:
+    """Paragraphs, code and lists, each in the item that has it."""
+    page = page_of_lists(nested)
+    expected = re.sub("</?p>|</?pre>", "", page).replace(" start=1>", ">")
+    found = MarkdownIt("commonmark").render(whole_text(page, "markdown"))
+    assert re.sub(r"\s*\n\s*|</?p>|</?pre>|</?code>", "", found.replace('"', "")) == expected
 
 
 def test_wide_tables_are_lines_in_markdown_too() -> None:
