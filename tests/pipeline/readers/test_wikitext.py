@@ -83,7 +83,7 @@ SHOWN = {
     "1 + 1 == 2\n== no heading": "1 + 1 == 2 == no heading",
     # lists
     "* a\n** b\n*** c\n* d": "- a\n  - b\n    - c\n- d",
-    "# a\n## b\n# c": "1. a\n  1. b\n2. c",
+    "# a\n## b\n# c": "1. a\n   1. b\n2. c",
     "* a\n*: more\n* b": "- a\n\n  more\n\n- b",
     "; term\n: what it is\n; two : in one": "term\n: what it is\n\ntwo\n: in one",
     "a\n: indented\n:: more": "a\n\nindented\n\nmore",
