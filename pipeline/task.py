@@ -244,9 +244,12 @@ def _records(reader: Reader, task: Task, limit: int | None, ignored: Counter[str
 def _batches(records: Iterator[tuple[str, Record]], task: Task, settings: Settings) -> Iterator[pl.DataFrame]:
     """Records as frames of bounded size."""
     schema = {**FRAME, **read_signals(settings.readers.values())}
+    declared = settings.readers[task.source].signals.keys() if task.source else frozenset()
     rows: list[dict[str, Any]] = []
     size = 0
     for number, (name, record) in enumerate(records):
+        if not record.signals.keys() <= declared:
+            raise TypeError(f"{name}: the reader does not declare all of {', '.join(record.signals)}")
         text = record.text
         reason = record.drop
         if record.error is None and reason is None and not text and record.html is None:

@@ -222,7 +222,7 @@ def send(options: argparse.Namespace, state: mmap.mmap) -> tuple[int, int, int]:
         signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)  # whose signal ends the process, even in compiled code
         try:
             check(page, random.Random(number))
-        except Exception:
+        except Exception:  # whatever a page leads to is what is looked for: saved, counted, and the run goes on
             failed += 1
             said = traceback.format_exc()
             sys.stderr.write(f"page {number} of seed {options.seed}: {said}\n")
