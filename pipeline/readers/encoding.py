@@ -74,6 +74,14 @@ def _read(data: bytes, declared: str | None) -> tuple[str, str, bool]:
     return data.decode(candidates[0], "replace"), candidates[0], False
 
 
+def is_blank(data: bytes) -> bool:
+    """Whether a body holds nothing but white space, behind a byte order mark or not."""
+    for mark, _ in _MARKS:
+        if data.startswith(mark):
+            return not data[len(mark) :].replace(b"\0", b"").strip()  # UTF-16 and UTF-32 fill up with zeros
+    return not data.strip()
+
+
 def is_text(head: bytes) -> bool:
     """Whether the first bytes of a body have no control characters that text does not have."""
     return not _BINARY.search(head)

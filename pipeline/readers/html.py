@@ -11,7 +11,7 @@ from pydantic import model_validator
 
 from pipeline.readers import http
 from pipeline.readers.base import Reader, Record, Split, open_binary
-from pipeline.readers.encoding import decode
+from pipeline.readers.encoding import decode, is_blank
 from pipeline.readers.records import PAYLOAD
 from pipeline.readers.runs import Run, codec_of
 from pipeline.readers.windows import Window, window
@@ -55,7 +55,7 @@ class HtmlReader(Reader):
             yield record._replace(html=data[:PAYLOAD], error=f"read.{run.damage.what}")
         elif len(data) > self.max_record_bytes:
             yield record._replace(html=data[:PAYLOAD], error="read.too_large")
-        elif not data.strip():
+        elif is_blank(data):
             yield record._replace(drop="read.empty")
         else:
             yield self._page(record, data)

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pipeline.readers import http
 from pipeline.readers.base import Reader, Record, Split, byte_splits, open_binary
-from pipeline.readers.encoding import decode
+from pipeline.readers.encoding import decode, is_blank
 from pipeline.readers.members import Codec
 from pipeline.readers.records import PAYLOAD, Framed, begins_record, frame
 from pipeline.readers.runs import Run, codec_of, runs
@@ -101,7 +101,7 @@ class WarcReader(Reader):
         record = record._replace(content_type=content_type, charset=charset)
         if content_type not in ("text/html", "application/xhtml+xml", "text/plain"):
             return record._replace(drop="read.content_type")
-        if not body.strip():
+        if is_blank(body):
             return record._replace(drop="read.empty")
         if content_type == "text/plain":
             return record._replace(text=decode(body, charset)[0])

@@ -8,7 +8,7 @@ from typing import BinaryIO, ClassVar, Literal
 from pipeline.readers.base import Reader, Record, Split, open_binary
 from pipeline.readers.books import gutenberg
 from pipeline.readers.books.chapters import is_heading, split_at, with_headings
-from pipeline.readers.encoding import decode
+from pipeline.readers.encoding import decode, is_blank
 from pipeline.readers.prose import blocks_of
 from pipeline.readers.records import PAYLOAD
 from pipeline.readers.runs import Run, codec_of
@@ -62,7 +62,7 @@ class BooksReader(Reader):
             yield Record(0, html=data[:PAYLOAD], error=f"read.{run.damage.what}")
         elif len(data) > self.max_record_bytes:
             yield Record(0, html=data[:PAYLOAD], error="read.too_large")
-        elif not data.strip():
+        elif is_blank(data):
             yield Record(0, drop="read.empty")
         elif b"\0" in data[:4096] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
             yield Record(0, drop="read.content_type")

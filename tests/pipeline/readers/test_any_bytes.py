@@ -87,6 +87,15 @@ def test_any_bytes(tmp_path_factory, name, data):
 
 
 @pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "utf-32", "utf-8"])
+@pytest.mark.parametrize("blank", ["", " ", "\r\n\t"])
+def test_nothing_but_a_mark_and_white_space(tmp_path, name, codec, blank):
+    path = tmp_path / name
+    path.write_bytes(blank.encode(codec))
+    assert all(record.error or record.drop for record in records(SAMPLES[name][0], path))
+
+
+@pytest.mark.parametrize("name", SAMPLES)
 def test_the_samples_are_read(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(SAMPLES[name][1])
