@@ -4,10 +4,10 @@
 `str.isupper` and its like, which draw their lines elsewhere: `Ⅷ` is a capital to them, `ǅ` is none.
 """
 
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
+
+from filters.tables import kept
 
 ALPHA = 1
 """`str.isalpha`"""
@@ -28,9 +28,9 @@ SIZE = 0x34000
 """Code points from here on are in no class."""
 
 
-@cache
+@kept
 def classes() -> NDArray[np.uint8]:
-    """Return the classes of every code point below `SIZE`; built in about 0.1 s, once per process."""
+    """Return the classes of every code point below `SIZE`."""
     chars = [chr(point) for point in range(SIZE)]
     table = np.zeros(SIZE, np.uint8)
     for flag, holds in (
@@ -43,5 +43,4 @@ def classes() -> NDArray[np.uint8]:
     ):
         table[np.fromiter(map(holds, chars), np.bool_, SIZE)] |= flag
     table[[ord(char) for char in "#…"]] |= SYMBOL
-    table.flags.writeable = False
     return table

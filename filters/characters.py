@@ -4,10 +4,11 @@ The kernels look characters up in one table of 16-bit flags, so that no loop ove
 """
 
 import unicodedata
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+from filters.tables import kept
 
 ALPHA = 1
 """A letter in the sense of `str.isalpha`."""
@@ -95,9 +96,9 @@ _TERMINALS = (
 )  # fmt: skip
 
 
-@cache
+@kept
 def table() -> NDArray[np.uint16]:
-    """Return the flags of every code point below `SIZE`; built in about 0.1 s, once per process."""
+    """Return the flags of every code point below `SIZE`."""
     flags = np.zeros(SIZE, np.uint16)
     of_category = {
         "Ll": ALPHA | LOWER | WORD,
@@ -130,11 +131,10 @@ def table() -> NDArray[np.uint16]:
         block[(block & (ALPHA | NUMBER)) != 0] |= SINGLE
     for first, last in _TERMINALS:
         flags[first : last + 1] |= TERMINAL
-    flags.flags.writeable = False
     return flags
 
 
-@cache
+@kept
 def zeros() -> NDArray[np.int64]:
     """Return the code points of the digit 0 of every script, in order."""
     return np.array([point for point in range(SIZE) if unicodedata.decimal(chr(point), None) == 0], np.int64)

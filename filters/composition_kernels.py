@@ -1,12 +1,12 @@
 """The compiled loop over the characters of a text that counts them by kind."""
 
 import unicodedata
-from functools import cache
 
 import numpy as np
 from numba import njit
 
 from filters.hashing import I64, Bytes, Ints, kernel
+from filters.tables import kept
 from filters.tokens import decode
 
 SIZE = 0x34000
@@ -45,14 +45,12 @@ _OF_CATEGORY = {
 }
 
 
-@cache
+@kept
 def kinds() -> Bytes:
     """Return the kind of every code point below `SIZE`, the place of its name in `KINDS`."""
     chars = [chr(point) for point in range(SIZE)]
     of = [SPACE if char.isspace() else _OF_CATEGORY.get(unicodedata.category(char), OTHER) for char in chars]
-    table = np.array(of, np.uint8)
-    table.flags.writeable = False
-    return table
+    return np.array(of, np.uint8)
 
 
 @njit(cache=True, nogil=True)

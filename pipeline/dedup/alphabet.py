@@ -11,12 +11,13 @@ intermediate strings. Three rules are wider than FineWeb's, which all make near-
   which splits Chinese into characters.
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from filters.tables import kept
 
 SEPARATOR, POINT, DIGIT, WORD, ALONE = range(5)
 """Kinds of characters. POINT separates too, except between the digits of one number."""
@@ -42,9 +43,9 @@ class Alphabet(NamedTuple):
     """No text becomes longer than this many times its bytes, the spaces between words included."""
 
 
-@lru_cache(maxsize=1)
+@kept
 def alphabet() -> Alphabet:
-    """The tables, made once in a process, in about 0.1 s. A surrogate half never occurs in UTF-8."""
+    """The tables. A surrogate half never occurs in UTF-8."""
     points = [chr(c) if not 0xD800 <= c < 0xE000 else "" for c in range(ASSIGNED)]
     frame = pl.select(char=pl.lit(pl.Series(points, dtype=pl.String)))
     char = pl.col("char")

@@ -8,7 +8,8 @@ import polars as pl
 from pydantic import ByteSize, Field, model_validator
 
 from filters.base import Transform
-from pipeline.extract.supervisor import Outcome, Supervisor, supervisor
+from pipeline.child import child
+from pipeline.extract.supervisor import Outcome, Supervisor
 from pipeline.readers.encoding import utf8
 from pipeline.schema import DESCRIPTION
 
@@ -200,7 +201,7 @@ class Extract(Transform):
             return _Page(error="memory")
         try:
             if not self.main_content:
-                return _Page(whole_text(page, self.format, emphasis=self.emphasis), engine=self.engine)
+                return _Page(whole_text(page, self.format, emphasis=self.emphasis, keep=True), engine=self.engine)
             text, confidence = content(
                 page,
                 preset=self.preset,
@@ -218,7 +219,8 @@ class Extract(Transform):
         return _Page(text, confidence=confidence, engine=self.engine)
 
     def _sandbox(self, engine: str) -> Supervisor:
-        return supervisor(
+        return child(
+            Supervisor,
             {
                 "engine": engine,
                 "seconds": self.seconds,
@@ -230,7 +232,7 @@ class Extract(Transform):
                 "comments": self.comments,
                 "tables": self.tables,
                 "fast": self.fast,
-            }
+            },
         )
 
     def _said(self, page: bytes, url: str | None) -> "Metadata":
