@@ -30,13 +30,19 @@ class Told(Filter):
 def problems(
     steps: Mapping[str, Step], only: Mapping[str, tuple[str, ...]], readers: Mapping[str, Reader]
 ) -> Iterator[Problem]:
-    """What steps of a config want to be told that the readers of their sources do not tell, or tell in words."""
+    """What steps of a config want to be told that the readers of their sources do not tell, or tell in words; and
+    signals that two sources tell in different types."""
+    first: dict[str, str] = {}
+    for source, reader in readers.items():
+        for key, kind in reader.told.items():
+            other = readers[first.setdefault(key, source)].told[key]
+            if kind is not other:
+                words = f"source '{source}': '{key}' is {kind.__name__}, and {other.__name__} in '{first[key]}'"
+                yield Problem(("sources", source, "columns", "signals", key), words)
     for name, step in steps.items():
         if not isinstance(step, Told):
             continue
-        known = {
-            key: kind for source in only.get(name, tuple(readers)) for key, kind in readers[source].signals.items()
-        }
+        known = {key: kind for source in only.get(name, tuple(readers)) for key, kind in readers[source].told.items()}
         numbers = [key for key, kind in known.items() if kind is not str]
         if not step.keep:
             yield Problem(("steps", name), f"step '{name}': keep: name a signal; {nearest('', numbers)}")

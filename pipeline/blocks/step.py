@@ -10,7 +10,8 @@ from pydantic import Field, JsonValue, PrivateAttr, ValidationInfo, field_valida
 
 from filters.base import Transform
 from pipeline.blocks import classes
-from pipeline.extract.supervisor import Supervisor, supervisor
+from pipeline.child import child
+from pipeline.extract.supervisor import Supervisor
 from pipeline.plugins import Plugin, why
 from pipeline.readers.encoding import utf8
 
@@ -163,7 +164,7 @@ class Datatrove(Transform):
             "arguments": self.arguments,
             "plugins": {self._plugin.name: self._plugin.record()} if self._plugin else {},
         }
-        return supervisor(settings)
+        return child(Supervisor, settings)
 
 
 def _results(block: Any, rows: Sequence[Mapping[str, Any]]) -> Iterator[Result]:

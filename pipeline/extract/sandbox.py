@@ -4,9 +4,8 @@ Run as a file of its own, not as a module, so that it starts with nothing import
 imports it once and forks workers; a worker handles some hundred pages, then gives way to a fresh fork, because the
 heap that lxml leaves behind only grows. A worker that dies on a page costs that page; the first process answers for it.
 
-A message is a length (4 bytes, little-endian) and that many bytes. A request is the length of the URL (4 bytes), the
-URL and the page, both UTF-8. An answer is a status (1 byte), the number of pages that the worker has handled (4 bytes)
-and the text, UTF-8.
+A request is the length of the URL (4 bytes), the URL and the page, both UTF-8. An answer is the number of pages that
+the worker has handled (4 bytes) and the text, UTF-8.
 """
 
 import gc
@@ -16,18 +15,27 @@ import mmap
 import os
 import resource
 import signal
-import struct
 import sys
 import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-TEXT, ERROR, MEMORY, TIMEOUT, CRASH, READY, BROKEN = range(7)
-"""What an answer says; the last two only at the start: the process is ready, or cannot start and says why."""
-
-LENGTH = struct.Struct("<I")
-HEADER = struct.Struct("<BI")
+from pipeline.child import (
+    BROKEN,
+    CRASH,
+    ERROR,
+    FINE,
+    LENGTH,
+    MEMORY,
+    READY,
+    TIMEOUT,
+    answer,
+    die_with_parent,
+    own_pipes,
+    read_exactly,
+    write_all,
+)
 
 _IDLE, _AT_WORK, _TALKING = range(3)
 _RECYCLED, _DONE, _LOST = range(3)
@@ -101,27 +109,6 @@ ENGINES: dict[str, Callable[[dict[str, Any]], Engine]] = {
 }
 
 
-def read_exactly(file: int, size: int) -> bytes:
-    """Read from a pipe; raises EOFError where it ends first."""
-    data = bytearray()
-    while len(data) < size:
-        part = os.read(file, min(size - len(data), 1 << 20))
-        if not part:
-            raise EOFError
-        data += part
-    return bytes(data)
-
-
-def write_all(file: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(file, view) :]
-
-
-def message(body: bytes) -> bytes:
-    return LENGTH.pack(len(body)) + body
-
-
 class _Server:
     def __init__(self, settings: dict[str, Any], requests: int, answers: int) -> None:
         self._requests, self._answers = requests, answers
@@ -135,7 +122,7 @@ class _Server:
         self._shared = mmap.mmap(-1, 8)  # what the worker is doing, and its number of pages
 
     def _answer(self, status: int, text: bytes) -> None:
-        write_all(self._answers, message(HEADER.pack(status, LENGTH.unpack(self._shared[4:8])[0]) + text))
+        write_all(self._answers, answer(status, self._shared[4:8] + text))
 
     def _work(self) -> int:
         """One worker: pages until it has had its number of them."""
@@ -167,7 +154,7 @@ class _Server:
             text = self._engine(page.decode("utf-8"), url.decode("utf-8") or None)
             if not text and self._short_of_memory():
                 return MEMORY, b""
-            return TEXT, (text or "").encode("utf-8", "replace")
+            return FINE, (text or "").encode("utf-8", "replace")
         except MemoryError:
             return MEMORY, b""
         except Exception as error:  # whatever the extractor stumbles over is the page's fate, not the run's
@@ -210,29 +197,18 @@ def _peak_memory() -> int:
         return next((int(line.split()[1]) << 10 for line in status if line.startswith("VmPeak:")), 0)
 
 
-def die_with_parent() -> None:
-    """Have the kernel end this process when its parent ends; elsewhere than on Linux the end of the pipe does."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
 def main(settings: dict[str, Any]) -> None:
     """Serve the pages that come through standard input."""
     die_with_parent()
     if os.getppid() != settings["parent"]:
         return  # it ended before it could be watched
-    requests, answers = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):  # a library that prints must not speak into the pipe
-        os.dup2(nothing, standard)
+    requests, answers = own_pipes()
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     try:
         server = _Server(settings, requests, answers)
     except Exception:  # told on the other side, where somebody reads it
-        write_all(answers, message(HEADER.pack(BROKEN, 0) + traceback.format_exc().encode("utf-8", "replace")))
+        write_all(answers, answer(BROKEN, traceback.format_exc().encode("utf-8", "replace")))
         return
     server.serve()
 

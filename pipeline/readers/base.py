@@ -3,10 +3,11 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import BinaryIO, ClassVar, NamedTuple, cast
+from typing import BinaryIO, ClassVar, NamedTuple
 
-import fsspec
 from pydantic import BaseModel, ByteSize, ConfigDict, Field
+
+from pipeline.readers.remote import is_remote, open_remote
 
 MiB = 1 << 20
 
@@ -39,7 +40,7 @@ class Record(NamedTuple):
     license: str | None = None
     """As the source gives it: an SPDX expression where it has one, else a name or an address."""
     signals: Mapping[str, int | float | bool | str | None] = {}
-    """What else the source tells, by the names in the reader's `signals`."""
+    """What else the source tells, by the names in the reader's `told`."""
     drop: str | None = None
     """Why a well-formed record is no document, such as `read.content_type`."""
     error: str | None = None
@@ -60,6 +61,9 @@ class Reader(BaseModel, ABC):
     version: ClassVar[int] = 1
     """Raised when the same file gives other records than before, so that runs made earlier become stale."""
 
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    """Of files that it takes from a folder, in lower case, besides those that `use: auto` gives to it."""
+
     renders_html: ClassVar[bool] = False
     """Its records have HTML in them, which compiled code turns into text."""
 
@@ -68,8 +72,17 @@ class Reader(BaseModel, ABC):
     units: ClassVar[Mapping[str, str]] = {}
     """Of each signal."""
 
+    @property
+    def told(self) -> Mapping[str, type]:
+        """The signals of this one source: those of its kind, or what its settings make of them."""
+        return self.signals
+
     max_record_bytes: ByteSize = Field(default=ByteSize(64 * MiB), ge=1 << 10)
     """A record that is larger, packed or unpacked, becomes the error `read.too_large` and is never held in memory."""
+
+    def takes(self, name: str) -> bool:
+        """Whether a file in a folder is of this kind, by its name in lower case."""
+        return name.endswith(self.suffixes)
 
     @abstractmethod
     def splits(self, size: int, path: str, split_bytes: int) -> list[Split]:
@@ -84,10 +97,11 @@ class Reader(BaseModel, ABC):
 
 
 def open_binary(path: str) -> BinaryIO:
-    """Open a local path, or any URL that fsspec knows, for reading with seek."""
-    if "://" in path:
-        return cast(BinaryIO, fsspec.open(path, "rb").open())
-    return open(path, "rb")
+    """Open a local path, or any URL that fsspec knows, for reading with seek.
+
+    Raises OSError if it is not there or is no file, and RemoteError, which is none, if it cannot be had just now.
+    """
+    return open_remote(path) if is_remote(path) else open(path, "rb")
 
 
 def byte_splits(path: str, size: int, split_bytes: int) -> list[Split]:

@@ -28,6 +28,7 @@ class HtmlReader(Reader):
 
     use: Literal["html"] = "html"
     version: ClassVar[int] = 1
+    suffixes: ClassVar[tuple[str, ...]] = (".shtml", ".php", ".asp", ".aspx", ".jsp")
 
     root: str | None = None
     """The folder that `base` stands for; a file's address is the base and its path below the root."""

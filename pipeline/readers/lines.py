@@ -28,7 +28,7 @@ def line_splits(path: str, size: int, split_bytes: int) -> list[Split]:
     return [Split(path, 0, size)] if size else []
 
 
-def lines(split: Split, limit: int) -> Iterator[Element]:
+def lines(split: Split, limit: int, *, long_windows: bool = False) -> Iterator[Element]:
     """Yield the lines that begin in a split, without blank ones, and damage.
 
     The offset of a line is where it begins in a plain file; in a packed one it is where the member begins in which the
@@ -36,11 +36,12 @@ def lines(split: Split, limit: int) -> Iterator[Element]:
 
     Args:
         limit: bytes; a longer line becomes the error `too_large`, and is not held in memory.
+        long_windows: read also what zstd packed with `--long=31`.
     """
     with open_binary(split.path) as file:
         raw = window(file)
         codec = codec_with_bzip2(raw, split.path)
-        if codec is not None and codec.magic == ZSTD:
+        if long_windows and codec is not None and codec.magic == ZSTD:
             codec = Codec(ZSTD, _LongZstdMember)
         begin = max(split.start - 1, 0)  # a line begins here if the byte before ends one
         places = Places(codec is not None)

@@ -1,16 +1,16 @@
 """Parquet tables: row groups are the parts, and only the columns that a document needs are read."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, ClassVar, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.configfile import nearest
 from pipeline.readers.base import Reader, Record, Split, open_binary
-from pipeline.readers.columns import Columns, as_string, described
+from pipeline.readers.columns import Columns, described
+from pipeline.readers.leaves import Place, check, column, places_of, value
 from pipeline.readers.pages import dictionary_bytes, largest_page
 from pipeline.readers.records import PAYLOAD
 
@@ -23,13 +23,17 @@ class ParquetReader(Reader):
     """Parquet files. A row group belongs to the split that holds its first byte; the offset of a record is its row."""
 
     use: Literal["parquet"] = "parquet"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     columns: Columns = Columns()
+
+    @property
+    def told(self) -> Mapping[str, type]:
+        return self.columns.told()
 
     def splits(self, size: int, path: str, split_bytes: int) -> list[Split]:
         with open_binary(path) as source:
             file = _open(source)
-            self._check_text(file.schema_arrow)
+            check(file.schema_arrow, self.columns)
             starts = _group_starts(file)
         splits: list[Split] = []
         begin = 0
@@ -42,72 +46,55 @@ class ParquetReader(Reader):
     def read(self, split: Split, ignored: Counter[str]) -> Iterator[Record]:
         with open_binary(split.path) as source:
             file = _open(source)
-            self._check_text(file.schema_arrow)
-            names = file.schema_arrow.names
-            columns = [self.columns.text, *(name for name in self.columns.optional.values() if name in names)]
+            text = check(file.schema_arrow, self.columns)
             row = 0
             for group, start in enumerate(_group_starts(file)):
                 if split.start <= start < split.end:
-                    yield from self._group(file, source, group, row, list(dict.fromkeys(columns)))
+                    yield from self._group(file, source, group, row, text)
                 row += file.metadata.row_group(group).num_rows
 
-    def _group(
-        self, file: pq.ParquetFile, source: BinaryIO, group: int, row: int, columns: list[str]
-    ) -> Iterator[Record]:
+    def _group(self, file: pq.ParquetFile, source: BinaryIO, group: int, row: int, text: Place) -> Iterator[Record]:
+        places = places_of(file.schema_arrow, self.columns)
+        fields = {field: [name for name in names if name in places] for field, names in self.columns.fields().items()}
+        columns = list(dict.fromkeys([text.selected, *(place.selected for place in places.values())]))
         try:
             rows = _batch_rows(source, file.metadata.row_group(group), columns)
             if rows == 0:
                 yield Record(row, html=b"", error="read.too_large")
                 return
             for batch in file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
-                texts = batch.column(self.columns.text).cast(pa.large_binary())
+                texts = column(batch, text).cast(pa.large_binary())
                 sizes = pc.binary_length(texts)
-                others = {
-                    field: batch.column(column) if column in batch.schema.names else None
-                    for field, column in self.columns.optional.items()
-                }
-                for index, text in enumerate(texts):
-                    values = {field: _scalar(column, index) for field, column in others.items()}
+                found = {name: column(batch, place) for name, place in places.items()}
+                for index, data in enumerate(texts):
+
+                    def find(name: str, index: int = index, found: dict[str, pa.Array] = found) -> Any:
+                        return value(found[name], index, places[name]) if name in found else None
+
+                    record = described(row, fields, self.columns.signals, find)
                     if (sizes[index].as_py() or 0) > self.max_record_bytes:
-                        hit = bytes(memoryview(text.as_buffer())[:PAYLOAD])
-                        yield described(row, values)._replace(html=hit, error="read.too_large")
+                        hit = bytes(memoryview(data.as_buffer())[:PAYLOAD])
+                        yield record._replace(html=hit, error="read.too_large")
                     else:
-                        yield self._record(row, text.as_py(), values)
+                        yield _with_text(record, data.as_py())
                     row += 1
         except (OSError, pa.ArrowException) as error:
             # A page of a row group cannot be decoded without those before it; other row groups can.
             yield Record(row, html=str(error).encode()[:PAYLOAD], error="read.corrupt")
 
-    def _record(self, row: int, data: bytes | None, others: dict[str, str | None]) -> Record:
-        record = described(row, others)
-        if data is None:
-            return record._replace(html=b"", error="read.missing_text")
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError:
-            return record._replace(html=data[:PAYLOAD], error="read.utf8")
-        if not text.strip():
-            return record._replace(drop="read.empty")
-        return record._replace(text=text)
 
-    def _check_text(self, schema: pa.Schema) -> None:
-        name = self.columns.text
-        if name not in schema.names:
-            raise ValueError(f"no column '{name}' for the text; {nearest(name, schema.names)}")
-        kind = schema.field(name).type
-        value = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if not any(test(value) for test in _TEXT_TYPES):
-            raise ValueError(f"column '{name}' for the text has the type {kind}, not text")
-
-
-_TEXT_TYPES = (
-    pa.types.is_string,
-    pa.types.is_large_string,
-    pa.types.is_string_view,
-    pa.types.is_binary,
-    pa.types.is_large_binary,
-    pa.types.is_binary_view,
-)
+def _with_text(record: Record, data: bytes | None) -> Record:
+    if data is None:
+        return record._replace(html=b"", error="read.missing_text")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return record._replace(html=data[:PAYLOAD], error="read.utf8")
+    if record.error is not None:
+        return record._replace(html=data[:PAYLOAD])
+    if not text.strip():
+        return record._replace(drop="read.empty")
+    return record._replace(text=text)
 
 
 def _open(source: BinaryIO) -> pq.ParquetFile:
@@ -122,7 +109,8 @@ def _open(source: BinaryIO) -> pq.ParquetFile:
 def _batch_rows(source: BinaryIO, group: pq.RowGroupMetaData, columns: list[str]) -> int:
     """As many rows as take about `_BATCH_BYTES` on average, fewer with a large dictionary; 0 with too large a page."""
     chunks = [group.column(index) for index in range(group.num_columns)]
-    read = [chunk for chunk in chunks if chunk.path_in_schema.partition(".")[0] in columns]
+    whole = tuple(f"{column}." for column in columns)
+    read = [chunk for chunk in chunks if f"{chunk.path_in_schema}.".startswith(whole)]
     size = max(1, group.total_byte_size // max(1, group.num_rows))
     rows = min(_ROWS, max(1, _BATCH_BYTES // size))
     for chunk in read:
@@ -141,12 +129,3 @@ def _group_starts(file: pq.ParquetFile) -> list[int]:
         first = chunks.column(0)
         starts.append(min(first.data_page_offset, first.dictionary_page_offset or first.data_page_offset))
     return starts
-
-
-def _scalar(column: Any, index: int) -> str | None:
-    if column is None:
-        return None
-    try:
-        return as_string(column[index].as_py())
-    except UnicodeDecodeError:
-        return None

@@ -192,7 +192,7 @@ def _header(text: Window, position: int) -> _Header | str:
     if blank["nested"]:
         return "header"
     block = data[: blank.start() + 1]
-    found = fields(block[block.index(b"\n") + 1 :])
+    found = fields(block.partition(b"\n")[2])
     if "warc-type" not in found:
         return "header"
     declared = found.get("content-length", "")

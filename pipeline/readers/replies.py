@@ -54,7 +54,7 @@ class Replies:
 
     def index(self) -> Iterator[Element]:
         """Go through the file, which has to be done first, and yield what is damaged in it."""
-        for line in lines(self._split, self._limit):
+        for line in lines(self._split, self._limit, long_windows=True):
             if line.error is not None:
                 yield line
                 continue

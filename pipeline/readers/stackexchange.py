@@ -9,7 +9,6 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from pipeline.readers import scripts
 from pipeline.readers.attribution import authors_of, license_of, site_of
 from pipeline.readers.base import Reader, Record, Split, byte_splits, open_binary
 from pipeline.readers.elements import Element
@@ -58,7 +57,7 @@ class StackExchangeReader(Reader):
     """
 
     use: Literal["stackexchange"] = "stackexchange"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     renders_html: ClassVar[bool] = True
     signals: ClassVar[Mapping[str, type]] = {
         "score": int,
@@ -294,7 +293,7 @@ def _text(body: str) -> str:
     if "<!-- language" in body:
         body = _LANGUAGE.sub(lambda found: f'<pre class="lang-{found[1]}"><code>', body)
     body = _HEADING.sub(lambda found: f"<{found[1]}h{min(6, int(found[2]) + 2)}", body)
-    return whole_text(scripts.flat(body), "markdown")
+    return whole_text(body, "markdown")
 
 
 def _integer(value: str | None) -> int | None:

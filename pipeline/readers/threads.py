@@ -43,6 +43,9 @@ class ThreadsReader(Reader):
 
     use: Literal["threads"] = "threads"
     version: ClassVar[int] = 1
+    suffixes: ClassVar[tuple[str, ...]] = tuple(
+        f"{kind}{packed}" for kind in (".json", ".jsonl", ".ndjson") for packed in ("", ".gz", ".bz2", ".zst")
+    ) + (".zst", ".bz2")
     renders_html: ClassVar[bool] = True
     signals: ClassVar[Mapping[str, type]] = {
         "score": int,
@@ -114,7 +117,7 @@ class ThreadsReader(Reader):
         if _is_one_value(split.path):
             yield self._whole(split)
             return
-        for line in lines(split, int(self.max_record_bytes)):
+        for line in lines(split, int(self.max_record_bytes), long_windows=True):
             if line.error is not None:
                 yield Record(line.offset, html=line.data, error=f"read.{line.error}")
             else:
@@ -146,7 +149,7 @@ class ThreadsReader(Reader):
                 yield Record(-1 - damaged.offset, html=damaged.data[:PAYLOAD], error=f"read.{damaged.error}")
             waiting: list[Element] = []
             size = 0
-            for line in lines(split, limit):
+            for line in lines(split, limit, long_windows=True):
                 waiting.append(line)
                 size += len(line.data)
                 if len(waiting) >= _LINES or size >= _BYTES:

@@ -1,7 +1,7 @@
 """WARC and ARC archives, plain or packed: which records are documents, and what of each is kept."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 from pipeline.readers import http
@@ -22,13 +22,33 @@ class WarcReader(Reader):
     Documents are responses with status 200 and resources in HTML, XHTML or plain text, and conversions (text that
     someone else extracted). Other responses are dropped with a reason; records about the crawl itself are counted.
 
+    A revisit (ISO 28500:2017, 6.7) stands for a page that was as at an earlier visit: its text is that of another
+    record, and it is dropped. Its row in the ledger says of which: the record whose `doc_id` is `refers_to`, else the
+    one with `refers_to_url` and `refers_to_date`, else one with the same `payload_digest`.
+
     The offset of a record is that of the member which holds its start; of a later record of the same member, with its
     place in the unpacked member added as `place << 48`. In a plain file it is the record's own. A packed file is cut
     at any byte; plain files, and files packed as one member, are one split.
     """
 
     use: Literal["warc"] = "warc"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    signals: ClassVar[Mapping[str, type]] = {
+        "cut": bool,
+        "cut_by": str,
+        "payload_digest": str,
+        "refers_to": str,
+        "refers_to_url": str,
+        "refers_to_date": str,
+    }
+    units: ClassVar[Mapping[str, str]] = {
+        "cut": "whether the crawler stored less than was sent; not known of ARC",
+        "cut_by": "why: length, time, disconnect or unspecified",
+        "payload_digest": "algorithm and digest as declared, not checked",
+        "refers_to": "id of the record of which this one is a revisit or a conversion",
+        "refers_to_url": "address of the record of which this one is a revisit",
+        "refers_to_date": "time of the record of which this one is a revisit",
+    }
 
     def splits(self, size: int, path: str, split_bytes: int) -> list[Split]:
         if size == 0:
@@ -69,9 +89,9 @@ class WarcReader(Reader):
             url, date, doc_id = headers["url"], _arc_date(headers["date"]), None
         else:
             kind = headers.get("warc-type", "").lower()
-            url = headers.get("warc-target-uri", "").removeprefix("<").removesuffix(">") or None
-            date, doc_id = headers.get("warc-date"), headers.get("warc-record-id", "").strip("<>") or None
-        record = Record(offset, url=url, date=date, doc_id=doc_id)
+            url, doc_id = _bare(headers, "warc-target-uri"), _bare(headers, "warc-record-id")
+            date = headers.get("warc-date")
+        record = Record(offset, url=url, date=date, doc_id=doc_id, signals=_signals(headers))
         if framed.error is not None:
             yield record._replace(html=framed.block, error=f"read.{framed.error}")
         elif kind == "revisit":
@@ -106,6 +126,24 @@ class WarcReader(Reader):
         if content_type == "text/plain":
             return record._replace(text=decode(body, charset)[0])
         return record._replace(html=body)
+
+
+def _bare(headers: dict[str, str], name: str) -> str | None:
+    """An address, which WARC 1.0 has in angle brackets and WARC 1.1 has not."""
+    return headers.get(name, "").removeprefix("<").removesuffix(">") or None
+
+
+def _signals(headers: dict[str, str]) -> dict[str, str | bool | None]:
+    if "arc" in headers:
+        return {}
+    return {
+        "cut": "warc-truncated" in headers,
+        "cut_by": headers.get("warc-truncated") or None,
+        "payload_digest": headers.get("warc-payload-digest") or None,
+        "refers_to": _bare(headers, "warc-refers-to"),
+        "refers_to_url": _bare(headers, "warc-refers-to-target-uri"),
+        "refers_to_date": headers.get("warc-refers-to-date") or None,
+    }
 
 
 def _packed_by_record(raw: Window, codec: Codec) -> bool:

@@ -53,6 +53,7 @@ class WikipediaReader(Reader):
 
     use: Literal["wikipedia"] = "wikipedia"
     version: ClassVar[int] = 1
+    suffixes: ClassVar[tuple[str, ...]] = (".xml",)
     renders_html: ClassVar[bool] = True
     signals: ClassVar[Mapping[str, type]] = {
         "namespace": int,

@@ -51,3 +51,35 @@ def test_a_column_that_is_not_there(gristmill: Run, recipes: Path, tmp_path: Pat
     arguments = [word for override in overrides for word in ("--set", override)]
     done = gristmill("curate", recipes / "text.yaml", "--out", tmp_path / "run", *arguments, check=2)
     assert "no column 'content' for the text; did you mean 'contents'?" in done.stderr
+
+
+def test_columns_as_signals(gristmill: Run, tmp_path: Path) -> None:
+    """Each source has its own; they are in the ledger, and steps keep documents by them."""
+    scores = [0.5, 1.5, 2.5, 3.5, None, "much"]
+    rows = [{"text": f"text {i}", "metadata": {"url": f"u{i}", "edu": score}} for i, score in enumerate(scores)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pq.write_table(pa.table({"text": ["x", "y"], "words": [10, 20], "kept": [True, False]}), tmp_path / "b.parquet")
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        f"sources:\n  a: {{paths: [{tmp_path}/a.jsonl], columns: {{signals: {{edu: metadata.edu}}}}}}\n"
+        f"  b:\n    paths: [{tmp_path}/b.parquet]\n    columns:\n      signals:\n"
+        "        words: {column: words, type: int}\n        kept: {column: kept, type: bool}\n"
+        "steps:\n  good: {use: told, sources: [a], keep: {edu: [2, null]}}\n"
+    )
+    run = tmp_path / "run"
+    gristmill("curate", config, "--out", run, "--workers", "1")
+    ledger = pl.read_parquet(run / "ledger/**/*.parquet").sort("source", "ordinal")
+    assert ledger["read.edu"].to_list() == [0.5, 1.5, 2.5, 3.5, None, None, None, None]
+    assert ledger["read.words"].to_list()[-2:] == [10, 20] and ledger["read.kept"].to_list()[-2:] == [True, False]
+    assert ledger["verdict"].to_list() == [*["dropped"] * 2, *["kept"] * 3, "quarantined", "kept", "kept"]
+    assert ledger["reason"].to_list()[:2] == ["good.edu", "good.edu"]
+    assert ledger["url"].to_list()[:5] == [f"u{i}" for i in range(5)]
+    counts = json.loads(gristmill("stats", run, "--json").stdout)["sources"]["a"]
+    assert "read.signal_type" in json.dumps(counts)
+
+
+def test_a_table_of_another_kind(gristmill: Run, recipes: Path, tmp_path: Path) -> None:
+    (tmp_path / "chat.jsonl").write_text('{"messages": [{"role": "user", "content": "x"}], "id": 1}\n' * 20)
+    done = gristmill("plan", recipes / "text.yaml", "--set", f"sources.mine.paths=[{tmp_path / 'chat.jsonl'}]", check=2)
+    assert "chat.jsonl: no column 'text', 'content' or 'raw_content' for the text" in done.stderr
+    assert "messages, id" in done.stderr

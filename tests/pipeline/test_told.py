@@ -89,3 +89,34 @@ def test_no_step_is_called_as_the_columns_of_readers(tmp_path: Path) -> None:
     config.write_text("sources:\n  qa: {use: stackexchange, paths: [Posts.xml]}\nsteps:\n  read: {use: gopher}\n")
     with pytest.raises(ConfigError, match="run.yaml:4:3: 'read': call the step otherwise"):
         load(ConfigFile.read(config))
+
+
+TABLES = """\
+sources:
+  a: {use: jsonl, paths: [a.jsonl], columns: {signals: {edu: metadata.edu_score, name: {column: n, type: str}}}}
+  b:
+    use: parquet
+    paths: [b.parquet]
+    columns: {signals: {edu: EDU}}
+steps:
+  good: {use: told, keep: {KEEP: [3, null]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("edu", "keep", "message"),
+    [
+        ("{column: x, type: int}", "edu", "run.yaml:6:25: source 'b': 'edu' is int, and float in 'a'"),
+        ("x", "edo", "run.yaml:8:28: step 'good': no source of it tells 'edo'; did you mean 'edu'?"),
+        ("x", "name", "'name' is text and has no range"),
+        ("{colum: x}", "edu", "unknown key 'colum'; did you mean 'column'?"),
+    ],
+)
+def test_signals_that_a_config_makes_of_columns(edu: str, keep: str, message: str, tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text(TABLES.replace("EDU", edu).replace("KEEP", keep))
+    with pytest.raises(ConfigError) as caught:
+        load(ConfigFile.read(config))
+    assert message in str(caught.value)
+    config.write_text(TABLES.replace("EDU", "x").replace("KEEP", "edu"))
+    assert load(ConfigFile.read(config)).sources["b"].reader.told == {"edu": float}

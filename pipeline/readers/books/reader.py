@@ -25,6 +25,7 @@ class BooksReader(Reader):
 
     use: Literal["books"] = "books"
     version: ClassVar[int] = 1
+    suffixes: ClassVar[tuple[str, ...]] = (".txt", ".txt.gz", ".txt.zst", ".txt.lz4")
     renders_html: ClassVar[bool] = True
     signals: ClassVar[Mapping[str, type]] = {
         "chapter": str,

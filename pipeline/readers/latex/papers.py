@@ -13,8 +13,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import fsspec
-
 from pipeline.readers import tar
 from pipeline.readers.base import open_binary
 from pipeline.readers.encoding import decode
@@ -94,11 +92,12 @@ class Folder:
     def read_by(self, parent: str) -> bool:
         """Whether another file, wherever `..` leads to it, reads in the main file; that is all that is asked of it."""
         path = f"{self.base}/{parent}"
-        system, stripped = fsspec.core.url_to_fs(path)
-        if not system.isfile(stripped) or system.size(stripped) > self._limit:
+        try:
+            with open_binary(path) as file:
+                data = file.read(self._limit + 1)
+        except OSError:
             return False
-        with open_binary(path) as file:
-            found = _READS.findall(file.read())
+        found = _READS.findall(data) if len(data) <= self._limit else []
         stem = posixpath.splitext(self.main)[0].encode()
         return any(name.rpartition(b"/")[2].partition(b".")[0] == stem for name in found)
 

@@ -38,6 +38,7 @@ class LatexReader(Reader):
 
     use: Literal["latex"] = "latex"
     version: ClassVar[int] = 1
+    suffixes: ClassVar[tuple[str, ...]] = (".ltx", ".latex", ".gz", ".tgz", ".tar", ".tar.zst", ".tar.lz4")
     signals: ClassVar[Mapping[str, type]] = {
         "files": int,
         "macros_expanded": int,

@@ -79,6 +79,12 @@ class ParallelReader(Reader):
     max_chars: int = Field(default=10_000, ge=1)
     """Leave out pairs with a side that is shorter or longer."""
 
+    def takes(self, name: str) -> bool:
+        suffixes = (".tmx", ".tsv") if self.format == "auto" else (f".{self.format}",)
+        if self.format in ("auto", "moses"):
+            suffixes = (*suffixes, f".{self.source.lower()}")
+        return name.endswith(tuple(suffix + packed for suffix in suffixes for packed in ("", *_PACKED)))
+
     def splits(self, size: int, path: str, split_bytes: int) -> list[Split]:
         kind = self._kind(path)
         if kind == "moses":

@@ -2,40 +2,22 @@
 
 Run as a file of its own. The first process loads the library once and forks a child for every file, which takes a few
 milliseconds; so nothing of a file outlives it, and a child that crashes or runs out of time or memory answers by its
-end. A request is a length (4 bytes, little-endian) and the file; an answer is a status (1 byte), a length and JSON.
+end. A request is the file, an answer its pages in JSON.
 """
 
 import json
 import os
 import resource
 import signal
-import struct
 import sys
 import traceback
 from typing import Any
 
-READY, TEXT, ERROR, TIMEOUT, MEMORY, CRASH, BROKEN = range(7)
-HEADER = struct.Struct("<BI")
-LENGTH = struct.Struct("<I")
+from pipeline import child
 
 _OUT_OF_MEMORY = 3
-
-
-def read_exactly(file: int, size: int) -> bytes:
-    """Read from a pipe; raises EOFError where it ends first."""
-    data = bytearray()
-    while len(data) < size:
-        part = os.read(file, min(size - len(data), 1 << 20))
-        if not part:
-            raise EOFError
-        data += part
-    return bytes(data)
-
-
-def write_all(file: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(file, view) :]
+_STATUS = {0: child.FINE, 1: child.ERROR, _OUT_OF_MEMORY: child.MEMORY, -signal.SIGPROF: child.TIMEOUT}
+"""By how a child ends."""
 
 
 def pages_of(data: bytes, most_pages: int, most_chars: int) -> dict[str, Any]:
@@ -76,19 +58,20 @@ def _child(data: bytes, pipe: int, settings: dict[str, Any]) -> int:
         body = json.dumps(found).encode()
     except MemoryError:
         return _OUT_OF_MEMORY
-    write_all(pipe, body)
+    child.write_all(pipe, body)
     return 0
 
 
 def _serve(requests: int, answers: int, settings: dict[str, Any]) -> None:
     while True:
         try:
-            data = read_exactly(requests, LENGTH.unpack(read_exactly(requests, LENGTH.size))[0])
+            size = child.LENGTH.unpack(child.read_exactly(requests, child.LENGTH.size))[0]
+            data = child.read_exactly(requests, size)
         except EOFError:
             return
         reader, writer = os.pipe()
-        child = os.fork()
-        if child == 0:
+        forked = os.fork()
+        if forked == 0:
             code = 1
             try:
                 os.close(reader)
@@ -100,25 +83,20 @@ def _serve(requests: int, answers: int, settings: dict[str, Any]) -> None:
         while part := os.read(reader, 1 << 20):
             body += part
         os.close(reader)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        status = {0: TEXT, 1: ERROR, _OUT_OF_MEMORY: MEMORY, -signal.SIGPROF: TIMEOUT}.get(code, CRASH)
-        answer = bytes(body) if status == TEXT else b"{}"
-        write_all(answers, HEADER.pack(status, len(answer)) + answer)
+        code = os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1])
+        status = _STATUS.get(code, child.CRASH)
+        child.write_all(answers, child.answer(status, bytes(body) if status == child.FINE else b""))
 
 
 def main(settings: dict[str, Any]) -> None:
     """Serve the files that come through standard input."""
-    requests, answers = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):  # a library that prints must not speak into the pipe
-        os.dup2(nothing, standard)
+    requests, answers = child.own_pipes()
     try:
         import pypdfium2  # noqa: F401  # loaded before any child is forked
     except ImportError:
-        body = json.dumps(traceback.format_exc()).encode()
-        write_all(answers, HEADER.pack(BROKEN, len(body)) + body)
+        child.write_all(answers, child.answer(child.BROKEN, traceback.format_exc().encode()))
         return
-    write_all(answers, HEADER.pack(READY, 2) + b"{}")
+    child.write_all(answers, child.answer(child.READY, b""))
     _serve(requests, answers, settings)
 
 

@@ -44,8 +44,9 @@ class PdfReader(Reader):
         return [Split(path, 0, size)] if size else []
 
     def read(self, split: Split, ignored: Counter[str]) -> Iterator[Record]:
+        from pipeline.child import child
         from pipeline.readers.pdf.layout import text_of
-        from pipeline.readers.pdf.process import parser_for
+        from pipeline.readers.pdf.process import Parser
 
         _require_pdfium()
         with open_binary(split.path) as file:
@@ -58,7 +59,7 @@ class PdfReader(Reader):
             yield record._replace(drop="read.content_type", content_type=None)
             return
         limits = {"seconds": self.seconds, "memory": int(self.memory), "pages": self.max_pages}
-        parsed = parser_for({**limits, "chars": int(self.max_record_bytes)}).parse(data)
+        parsed = child(Parser, {**limits, "chars": int(self.max_record_bytes)}).parse(data)
         error = parsed.error or ("too_large" if parsed.page_count > self.max_pages else None)
         if error is not None:
             yield record._replace(html=data[:PAYLOAD], error=f"read.{error}")

@@ -149,7 +149,7 @@ def test_a_page_on_which_the_worker_dies_is_a_crash(sandbox):
 def test_nothing_survives_the_parent():
     code = (
         "import os; from pipeline.extract.step import Extract; Extract(engine='trafilatura').main_text('<p>x</p>');"
-        "from pipeline.extract import supervisor as s; p = next(iter(s._supervisors.values()))._process.pid;"
+        "from pipeline import child as c; p = next(iter(c._children.values()))._process.pid;"
         "print(p, open(f'/proc/{p}/task/{p}/children').read(), flush=True); os.kill(os.getpid(), 9)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

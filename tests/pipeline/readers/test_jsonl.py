@@ -1,5 +1,6 @@
 """JSON Lines: a bad line costs only itself, and splits cut nothing."""
 
+import bz2
 import gzip
 import json
 
@@ -117,6 +118,18 @@ def test_behind_a_damaged_member_reading_goes_on(tmp_path, read_all):
         str(i) for i in range(20, 31)
     }  # the first line behind it may be a rest
     assert sum(record.error in {"read.corrupt", "read.crc"} for record in records) == 1
+
+
+@pytest.mark.parametrize("name", ["x.jsonl.gz", "x.jsonl.zst", "x.jsonl.bz2"])
+def test_the_line_that_damage_hit_is_kept_for_inspection(tmp_path, read_all, name):
+    pack = {"gz": gzip.compress, "zst": zstandard.ZstdCompressor().compress, "bz2": bz2.compress}[name.split(".")[2]]
+    first, second = row(0) + b"\n" + row(1)[:30], row(1)[30:] + b"\n" + row(2)
+    records, _ = read_all(JsonlReader(), write(tmp_path, pack(first) + pack(second)[:-12], name))
+    assert [record.doc_id for record in records if record.text] == ["0"] + ["1"] * (name == "x.jsonl.gz")
+    (hit,) = [record for record in records if record.error]
+    assert hit.error == "read.truncated"
+    expected = row(2) if name == "x.jsonl.gz" else row(1)
+    assert len(hit.html) >= 20 and expected.startswith(hit.html)
 
 
 def test_long_lines(tmp_path, read_all):

@@ -9,9 +9,10 @@ import pytest
 
 pytest.importorskip("pypdfium2", reason="needs the extra [pdf]")
 
+from pipeline.child import child
 from pipeline.readers import PdfReader
 from pipeline.readers.pdf.layout import text_of
-from pipeline.readers.pdf.process import Parser, parser_for
+from pipeline.readers.pdf.process import Parser
 
 LOCKED = (
     "c-oCp%Wl*_5WLS<^kt7^-Y?1814&jwfU<G|7nDPL9?PPY9nE^BgrDTVAHa_=HV`b91C}jW)m7C!)w9}OZC>yTNmk#!fB8x{Fc`W|q-hA<mLZ-(D$p=Y(z+"
@@ -144,7 +145,7 @@ def test_the_process_may_die():
     assert len(parser.parse(data).pages) == 4
     parser.close()
     settings = {"seconds": 10.0, "memory": 1 << 30, "pages": 10, "chars": 1 << 20}
-    assert parser_for(settings) is parser_for(settings)
+    assert child(Parser, settings) is child(Parser, settings)
 
 
 def test_hyphens_that_belong_to_a_word():

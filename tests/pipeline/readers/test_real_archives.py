@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from warcio.archiveiterator import ArchiveIterator
@@ -135,3 +136,43 @@ def test_real_archive_in_any_number_of_splits(name, test_data, read_all: Callabl
     whole = read_all(WarcReader(), path)
     for split_bytes in (1 << 10, 7919, 1 << 17):
         assert read_all(WarcReader(), path, max(split_bytes, path.stat().st_size // 300)) == whole
+
+
+HEADERS = {
+    "cut_by": "WARC-Truncated",
+    "payload_digest": "WARC-Payload-Digest",
+    "refers_to": "WARC-Refers-To",
+    "refers_to_url": "WARC-Refers-To-Target-URI",
+    "refers_to_date": "WARC-Refers-To-Date",
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "revisits", "cut"),
+    [
+        ("A-warcio-tests/example.warc.gz", 1, 0),
+        ("A-ipwb/sample-1.warc.gz", 10, 10),
+        ("A-whirlwind/whirlwind.warc.wet.gz", 0, 0),
+        ("B-trafilatura-dev", 0, 0),
+    ],
+)
+def test_signals_are_the_headers_that_warcio_reads(
+    test_data: Callable[[str], Path], read_all: Callable[..., Any], file: str, revisits: int, cut: int
+) -> None:
+    path = test_data(file)
+    paths = [path] if path.is_file() else archives(path)
+    for path in paths:
+        headers = {}
+        with path.open("rb") as stream:
+            for record in ArchiveIterator(stream):
+                own = {name: record.rec_headers.get_header(header) for name, header in HEADERS.items()}
+                headers[record.rec_headers.get_header("WARC-Record-ID").strip("<>")] = {
+                    name: value and value.strip("<>") for name, value in own.items()
+                }
+        records, _ = read_all(WarcReader(), path)
+        assert records
+        for record in records:
+            expected = headers[record.doc_id]
+            assert record.signals == {"cut": expected["cut_by"] is not None, **expected}
+        assert sum(record.drop == "read.revisit" for record in records) == revisits
+        assert sum(record.signals["cut"] for record in records) == cut

@@ -112,6 +112,12 @@ def test_a_thread(tmp_path, read_all):
     assert set(record.signals) == set(SITE.signals) == set(SITE.units)
 
 
+def test_small_print_and_formulas(tmp_path, read_all):
+    body = "<p>CO<sub>2</sub> and 10<sup>6</sup> cups.</p>\n\n<p><sup>Source: my own kitchen</sup></p>"
+    (record,) = read_all(SITE, write(tmp_path, dump([question(5, body=body)])))[0]
+    assert record.text.endswith("CO2 and 10⁶ cups.\n\nSource: my own kitchen")
+
+
 def test_order_and_choice_of_answers(tmp_path, read_all):
     rows = [question(1, AcceptedAnswerId=4), *(answer(i, 1, Score=score) for i, score in ((2, 5), (3, 9), (4, -1)))]
     path = write(tmp_path, dump([*rows, answer(5, 1, Score=9)]))
