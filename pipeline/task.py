@@ -8,8 +8,8 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,24 @@ from typing import Any
 import polars as pl
 
 from filters.base import Step
-from pipeline.dedup.bands import partition_edges
-from pipeline.dedup.clusters import clusters_between, write_clusters
-from pipeline.outputs import Outputs, Signatures, ledger_rows, ledger_schema, read_rows
+from pipeline.batches import Passage
+from pipeline.config import WorkerLimits
+from pipeline.dedup.clusters import clusters_between
+from pipeline.dedup.spans.strike import cut_copies, span_signals
+from pipeline.dedup.spans.work import copies_of
+from pipeline.dedup.spans.work import do_job as do_span_job
+from pipeline.dedup.work import clusters_file, do_job
+from pipeline.limits import Limiter
+from pipeline.outputs import Keys, Outputs, ledger_rows, ledger_schema, read_rows
 from pipeline.passage import FRAME, Meter, process, read_signals, signal_schema, with_score
 from pipeline.plan import Receipt, Task
 from pipeline.plugins import load_again
 from pipeline.readers import READERS
 from pipeline.readers.base import Reader, Record, Split
-from pipeline.schema import SHARD
-from pipeline.steps import COMMON, Registry, Stages, Steps, concerning, use_of
+from pipeline.readers.remote import expecting
+from pipeline.readers.stores import Facts
+from pipeline.schema import CUT, SHARD
+from pipeline.steps import COMMON, Registry, Stages, Steps, concerning, dropped_for
 from pipeline.warmup import warm_up
 from pipeline.write import ROW_GROUP, TableWriter, Workspace
 
@@ -43,6 +51,8 @@ class Settings:
     limit: int | None
     batch_bytes: int
     batch_records: int
+    worker: WorkerLimits
+    _columns: dict[tuple[str, ...], dict[str, pl.DataType]] = field(default_factory=dict, init=False, repr=False)
 
     def judged_steps(self) -> Steps:
         """All steps but deduplication, in order."""
@@ -50,8 +60,11 @@ class Settings:
 
     def signals(self, steps: Steps) -> dict[str, pl.DataType]:
         """The signal columns of documents that went through steps: those of the readers, then those of the steps."""
-        told = read_signals(self.readers.values())
-        return {**told, **signal_schema(steps, told)}
+        known = self._columns.get(tuple(steps))
+        if known is None:  # to send no documents through all steps takes as long as some documents
+            told = read_signals(self.readers.values())
+            known = self._columns[tuple(steps)] = {**told, **signal_schema(steps, told)}
+        return known
 
     @classmethod
     def read(cls, run: Path) -> "Settings":
@@ -83,117 +96,109 @@ def _settings(file: str, stamp: int) -> Settings:
         config["limit"],
         config["batch_bytes"],
         config["batch_records"],
+        WorkerLimits.model_validate(config["worker"]),
     )
 
 
-def run_task(run: str, task: Task) -> Receipt:
-    """Do a task and commit its outputs; returns the receipt. Any exception means that nothing was committed."""
+def run_task(run: str, task: Task, limiter: Limiter | None = None) -> Receipt:
+    """Do a task and commit its outputs, unless it is a probe; returns the receipt.
+
+    Any exception means that nothing was committed.
+    """
     started = time.perf_counter()
-    kinds: dict[str, Callable[[Path, Task, Settings, Workspace], dict[str, Any]]] = {
+    kinds: dict[str, Callable[[Path, Task, Settings, Workspace, Limiter], dict[str, Any]]] = {
         "read": _read,
         "judge": _judge,
-        "bands": _bands,
-        "clusters": _clusters,
         "shard": _shard,
     }
     settings = Settings.read(Path(run))
     warm_up(settings.stages, settings.readers.values())
     with Workspace(Path(run), task.id) as workspace:
-        result = kinds[task.stage](Path(run), task, settings, workspace)
-        return workspace.commit(
-            {
-                "task": task.id,
-                "stage": task.stage,
-                "source": task.source,
-                "fingerprint": task.fingerprint,
-                "seconds": round(time.perf_counter() - started, 4),
-                **result,
-            }
-        )
+        result = kinds.get(task.stage, _dedup)(Path(run), task, settings, workspace, limiter or Limiter())
+        receipt = {
+            "task": task.id,
+            "stage": task.stage,
+            "source": task.source,
+            "fingerprint": task.fingerprint,
+            "seconds": round(time.perf_counter() - started, 4),
+            **result,
+        }
+        return receipt if task.trial.probe else workspace.commit(receipt)
 
 
-def _read(run: Path, task: Task, settings: Settings, workspace: Workspace) -> dict[str, Any]:
+def _read(run: Path, task: Task, settings: Settings, workspace: Workspace, limiter: Limiter) -> dict[str, Any]:
     assert task.source is not None
     reader = settings.readers[task.source]
     steps = concerning(task.source, settings.stages.read, settings.only)
     meter = Meter()
     outputs = Outputs(workspace, task, settings.signals(settings.stages.read), settings.steps)
-    signatures = Signatures(workspace, task, settings.stages.dedup)
+    keys = Keys(workspace, task, Stages.of({}) if settings.stages.judge else settings.stages)
     hold = settings.measure_all and bool(settings.stages.judge)
+    passage = Passage(task.trial, settings.worker, steps, limiter)
     try:
-        records = _records(reader, task, settings.limit, meter.ignored)
-        for batch in _batches(records, task, settings):
+        records = _records(reader, task, settings.limit, meter.ignored, limiter)
+        for batch in passage.of(_batches(records, task, settings)):
             meter.read += batch.height
             docs = outputs.settle(batch, meter)  # what the reader itself refused goes through no step
             docs = outputs.settle(process(docs, steps, settings.measure_all, meter), meter, hold)
             _keep(docs, outputs, meter)
-            if not settings.stages.judge:
-                signatures.add(docs)
+            keys.add(docs)
     finally:
         outputs.close()
-    signatures.close()
-    return meter.receipt()
+    return {**meter.receipt(), **keys.close(), **passage.receipt()}
 
 
-def _judge(run: Path, task: Task, settings: Settings, workspace: Workspace) -> dict[str, Any]:
+def _judge(run: Path, task: Task, settings: Settings, workspace: Workspace, limiter: Limiter) -> dict[str, Any]:
     steps = concerning(task.source, settings.stages.judge, settings.only)
     meter = Meter()
     signals = settings.signals({**settings.stages.read, **settings.stages.judge})
     outputs = Outputs(workspace, task, signals, settings.steps)
-    signatures = Signatures(workspace, task, settings.stages.dedup)
+    keys = Keys(workspace, task, settings.stages)
+    passage = Passage(task.trial, settings.worker, steps, limiter)
     try:
-        for batch in _part(run, task.payload["part"], settings.batch_records):
+        for batch in passage.of(_part(run, task.payload["part"], settings.batch_records)):
             meter.read += batch.height
             docs = outputs.settle(process(batch, steps, settings.measure_all, meter), meter)
             _keep(docs, outputs, meter)
-            signatures.add(docs)
+            keys.add(docs)
     finally:
         outputs.close()
-    signatures.close()
-    return meter.receipt()
+    return {**meter.receipt(), **keys.close(), **passage.receipt()}
 
 
-def _bands(run: Path, task: Task, settings: Settings, workspace: Workspace) -> dict[str, Any]:
-    partition_edges(
-        [run / "parts" / part / "signatures.parquet" for part in task.payload["parts"]],
-        task.payload["band"],
-        task.payload["low"],
-        task.payload["high"],
-        workspace.path(f"parts/{task.id}/edges.parquet"),
-    )
+def _dedup(run: Path, task: Task, settings: Settings, workspace: Workspace, limiter: Limiter) -> dict[str, Any]:
+    name, _, kind = task.stage.partition(".")
+    out = workspace.path(f"parts/{task.id}/edges.npy").parent
+    if name in settings.stages.spans:
+        rows = do_span_job(kind, run, task.payload, settings.stages.spans[name], out)
+        return {"counts": {}, "steps": [], "rows": {name: rows}}
+    number = list(settings.stages.dedup).index(name)
+    do_job(kind, run, task.payload, settings.stages.dedup[name], number, out)
     return {"counts": {}, "steps": []}
 
 
-def _clusters(run: Path, task: Task, settings: Settings, workspace: Workspace) -> dict[str, Any]:
-    edges = [run / "parts" / part / "edges.parquet" for part in task.payload["parts"]]
-    write_clusters(edges, workspace.path("parts/clusters/clusters.parquet"))
-    return {"counts": {}, "steps": []}
-
-
-def _shard(run: Path, task: Task, settings: Settings, workspace: Workspace) -> dict[str, Any]:
-    """Drop duplicates, run the last steps, and write the shard and the ledger rows of everything that led to it."""
-    signals = settings.signals(settings.judged_steps())
+def _shard(run: Path, task: Task, settings: Settings, workspace: Workspace, limiter: Limiter) -> dict[str, Any]:
+    """Drop duplicates, cut copies, run the last steps, and write the shard with the ledger rows of what led to it."""
+    signals = {**settings.signals(settings.judged_steps()), **span_signals(settings.stages.spans)}
     schema = ledger_schema(signals)
     finish = concerning(task.source, settings.stages.finish, settings.only)
     meter = Meter()
+    passage = Passage(task.trial, settings.worker, finish, limiter)
     name = f"part-{task.payload['number']:05d}.parquet"
     shard_path = f"shards/{task.source}/{name}"
     outputs = Outputs(workspace, task, signals, settings.steps)
     shard = TableWriter(workspace.path(shard_path), SHARD)
+    cut = TableWriter(workspace.path(f"cut/{task.source}/{name}"), CUT)
     ledger = TableWriter(workspace.path(f"ledger/{task.source}/{name}"), schema)
-    with shard, ledger:
+    with shard, ledger, cut:
         for part in task.payload["parts"]:
             for earlier in dict.fromkeys((part.replace("judge-", "read-", 1), part)):
                 for rows in read_rows(run / "parts" / earlier / "ledger.parquet", ROW_GROUP):
                     ledger.write(rows)
-            for batch in _part(run, part, settings.batch_records):
+            for batch in passage.of(_part(run, part, settings.batch_records)):
                 meter.read += batch.height
-                started = time.perf_counter()
-                docs = _without_duplicates(run, batch, settings)
-                dropped = docs["reason"].is_not_null().sum()
-                for dedup, step in settings.stages.dedup.items():
-                    meter.step(dedup, step, docs.height, docs.height - int(dropped), time.perf_counter() - started)
-                    meter.steps[dedup]["kind"] = "dedup"
+                docs = _without_duplicates(run, batch, settings, meter)
+                docs = _without_copies(run, docs, task.payload["copies"], settings, meter, cut)
                 docs = process(docs, finish, False, meter)
                 docs = with_score(outputs.settle(docs, meter), settings.steps)
                 first = shard.rows
@@ -207,21 +212,53 @@ def _shard(run: Path, task: Task, settings: Settings, workspace: Workspace) -> d
         for rows in read_rows(workspace.path(f"parts/{task.id}/ledger.parquet"), ROW_GROUP):
             ledger.write(rows)
     workspace.path(f"parts/{task.id}/ledger.parquet").unlink(missing_ok=True)
-    return meter.receipt()
+    return {**meter.receipt(), **passage.receipt()}
 
 
-def _without_duplicates(run: Path, docs: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+def _without_duplicates(run: Path, docs: pl.DataFrame, settings: Settings, meter: Meter) -> pl.DataFrame:
     """Mark each document that another one stands for; add `cluster` and `cluster_size`."""
-    if not settings.stages.dedup or not docs.height:
+    steps, last = settings.stages.dedup, settings.stages.last_dedup
+    if last is None or not docs.height:
         return docs.with_columns(cluster=pl.lit(None, dtype=pl.UInt64), cluster_size=pl.lit(None, dtype=pl.UInt32))
+    started = time.perf_counter()
     low, high = docs["ordinal"][0], docs["ordinal"][-1]
-    clusters = clusters_between(run / "parts/clusters/clusters.parquet", low, high + 1)
-    step = next(iter(settings.stages.dedup.values()))
+    clusters = clusters_between(clusters_file(run, last), low, high + 1)
     docs = docs.join(clusters, on="ordinal", how="left", maintain_order="left")
-    duplicate = pl.col("cluster").is_not_null() & (pl.col("cluster") != pl.col("ordinal"))
-    return docs.with_columns(
-        reason=pl.when(duplicate).then(pl.lit(f"dedup.{use_of(step)}")).otherwise(pl.col("reason"))
-    )
+    seconds = (time.perf_counter() - started) / len(steps)
+    left = docs.height
+    for number, (name, step) in enumerate(steps.items()):
+        here = pl.col("dropped_by") == number
+        lost = int(docs.select(here.sum()).item())
+        meter.step(name, step, left, left - lost, seconds)
+        meter.steps[name]["kind"] = "dedup"
+        docs = docs.with_columns(reason=pl.when(here).then(pl.lit(dropped_for(name))).otherwise("reason"))
+        left -= lost
+    return docs.drop("dropped_by")
+
+
+def _without_copies(
+    run: Path,
+    docs: pl.DataFrame,
+    jobs: Mapping[str, Sequence[str]],
+    settings: Settings,
+    meter: Meter,
+    cut: TableWriter,
+) -> pl.DataFrame:
+    """Cut the parts of documents that others have before; write what was cut."""
+    steps = settings.stages.spans
+    if not steps or not docs.height:
+        return docs
+    started = time.perf_counter()
+    docs, pieces = cut_copies(docs, steps, {name: copies_of(run, jobs[name], docs) for name in steps})
+    cut.write(pieces)
+    seconds = (time.perf_counter() - started) / len(steps)
+    left = int(docs[f"{next(iter(steps))}.cut"].count())
+    for name, step in steps.items():
+        lost = int(docs[f"{name}.dropped"].count())
+        meter.step(name, step, left, left - lost, seconds)
+        meter.steps[name]["kind"] = "transform"
+        left -= lost
+    return docs
 
 
 def _keep(docs: pl.DataFrame, outputs: Outputs, meter: Meter) -> None:
@@ -230,21 +267,26 @@ def _keep(docs: pl.DataFrame, outputs: Outputs, meter: Meter) -> None:
     meter.kept_bytes += int(docs["text"].str.len_bytes().sum() or 0)
 
 
-def _records(reader: Reader, task: Task, limit: int | None, ignored: Counter[str]) -> Iterator[tuple[str, Record]]:
+def _records(
+    reader: Reader, task: Task, limit: int | None, ignored: Counter[str], limiter: Limiter
+) -> Iterator[tuple[str, Record]]:
     """The records of a task's splits, each with the name of its file."""
     count = 0
-    for name, path, start, end in task.payload["splits"]:
-        for record in reader.read(Split(path, start, end), ignored):
-            if limit is not None and count >= limit:
-                return
-            count += 1
-            yield name, record
+    with expecting({path: Facts(*told) for path, told in task.payload["expected"].items()}):
+        for number, (name, path, start, end) in enumerate(task.payload["splits"]):
+            limiter.reading(number)
+            for record in reader.read(Split(path, start, end), ignored):
+                limiter.reading(number, record.offset)
+                if limit is not None and count >= limit:
+                    return
+                count += 1
+                yield name, record
 
 
 def _batches(records: Iterator[tuple[str, Record]], task: Task, settings: Settings) -> Iterator[pl.DataFrame]:
     """Records as frames of bounded size."""
     schema = {**FRAME, **read_signals(settings.readers.values())}
-    declared = settings.readers[task.source].signals.keys() if task.source else frozenset()
+    declared = settings.readers[task.source].told.keys() if task.source else frozenset()
     rows: list[dict[str, Any]] = []
     size = 0
     for number, (name, record) in enumerate(records):

@@ -1,36 +1,69 @@
 """Readers of sources: one module a kind of file, all of them streams in bounded memory."""
 
 import re
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from pipeline.readers.base import Reader, Record, Split
-from pipeline.readers.books import BooksReader
-from pipeline.readers.code import CodeReader
-from pipeline.readers.html import HtmlReader
-from pipeline.readers.jsonl import JsonlReader
-from pipeline.readers.latex import LatexReader
-from pipeline.readers.parallel import ParallelReader
-from pipeline.readers.parquet import ParquetReader
-from pipeline.readers.pdf import PdfReader
-from pipeline.readers.stackexchange import StackExchangeReader
-from pipeline.readers.threads import ThreadsReader
-from pipeline.readers.warc import WarcReader
-from pipeline.readers.wikipedia import WikipediaReader
 
-READERS: dict[str, type[Reader]] = {
-    "warc": WarcReader,
-    "jsonl": JsonlReader,
-    "parquet": ParquetReader,
-    "code": CodeReader,
-    "latex": LatexReader,
-    "books": BooksReader,
-    "parallel": ParallelReader,
-    "pdf": PdfReader,
-    "html": HtmlReader,
-    "wikipedia": WikipediaReader,
-    "stackexchange": StackExchangeReader,
-    "threads": ThreadsReader,
+if TYPE_CHECKING:
+    from pipeline.readers.books import BooksReader
+    from pipeline.readers.code import CodeReader
+    from pipeline.readers.html import HtmlReader
+    from pipeline.readers.jsonl import JsonlReader
+    from pipeline.readers.latex import LatexReader
+    from pipeline.readers.parallel import ParallelReader
+    from pipeline.readers.parquet import ParquetReader
+    from pipeline.readers.pdf import PdfReader
+    from pipeline.readers.stackexchange import StackExchangeReader
+    from pipeline.readers.threads import ThreadsReader
+    from pipeline.readers.warc import WarcReader
+    from pipeline.readers.wikipedia import WikipediaReader
+
+_CLASSES = {
+    "warc": "WarcReader",
+    "jsonl": "JsonlReader",
+    "parquet": "ParquetReader",
+    "code": "CodeReader",
+    "latex": "LatexReader",
+    "books": "BooksReader",
+    "parallel": "ParallelReader",
+    "pdf": "PdfReader",
+    "html": "HtmlReader",
+    "wikipedia": "WikipediaReader",
+    "stackexchange": "StackExchangeReader",
+    "threads": "ThreadsReader",
 }
+"""The class of each kind, in the module of that name: imported when it is asked for, since a run has few of them."""
+
+
+class _Readers(Mapping[str, type[Reader]]):
+    def __getitem__(self, use: str) -> type[Reader]:
+        name = _CLASSES[use]
+        kind: type[Reader] = getattr(import_module(f"{__name__}.{use}"), name)
+        return kind
+
+    def __contains__(self, use: object) -> bool:
+        return use in _CLASSES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_CLASSES)
+
+    def __len__(self) -> int:
+        return len(_CLASSES)
+
+
+READERS: Mapping[str, type[Reader]] = _Readers()
 """Every reader by the name that `use:` gives in a config."""
+
+
+def __getattr__(name: str) -> Any:
+    for use, kind in _CLASSES.items():
+        if kind == name:
+            return READERS[use]
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
 
 _PACKED = (".gz", ".zst", ".lz4")
 _SUFFIXES = {
