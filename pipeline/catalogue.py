@@ -21,8 +21,10 @@ from rich.text import Text
 from filters.base import LANGUAGE, OFF, Filter, Range, Step
 from pipeline.accounting.tables import interval, table
 from pipeline.configfile import ConfigError, nearest
+from pipeline.dedup.base import Dedup
+from pipeline.dedup.minhash import MinHash
 from pipeline.entries import registry
-from pipeline.steps import COMMON, Dedup
+from pipeline.steps import COMMON
 
 _LONGEST_DEFAULT = 60
 
@@ -58,6 +60,8 @@ class Entry:
     gate: bool
     signals: Mapping[str, Signal]
     settings: Mapping[str, Setting]
+    match_probability: Mapping[str, Mapping[str, float]]
+    """By preset, the chance that two documents are compared, by their Jaccard similarity."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -95,6 +99,7 @@ def _entry(word: str, kind: type[Step]) -> Entry:
             for key in kind.model_fields
             if key not in Filter.model_fields
         },
+        match_probability=kind.curves() if issubclass(kind, MinHash) else {},
     )
 
 
@@ -171,8 +176,17 @@ def _detail(entry: Entry) -> Iterator[RenderableType]:
         settings = [(key, _default(setting), setting.text) for key, setting in entry.settings.items()]
         shown = table("settings", ("setting", "default", "what it does"), settings, words=("default", "what it does"))
         yield Padding(shown, (1, 0, 0, 0))
+    if entry.match_probability:
+        yield Padding(curves_table("preset", entry.match_probability), (1, 0, 0, 0))
     common = (*COMMON, *Filter.model_fields) if entry.kind == "filter" else COMMON
     yield Text(f"Every {'filter' if entry.kind == 'filter' else 'step'} has also: {', '.join(common)}.")
+
+
+def curves_table(first: str, curves: Mapping[str, Mapping[str, float]]) -> RenderableType:
+    """How likely documents are to be compared: a row for each preset or step, a column for each Jaccard similarity."""
+    similarities = list(next(iter(curves.values())))
+    rows = [(name, *(f"{curve[similarity]:.4f}" for similarity in similarities)) for name, curve in curves.items()]
+    return table("chance that documents meet, by their Jaccard similarity", (first, *similarities), rows)
 
 
 def _default(setting: Setting) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+import pipeline.dedup.command
 import training.cli
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 assets_app = typer.Typer(help="Models and lists that filters need.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(assets_app, name="assets")
+app.add_typer(pipeline.dedup.command.app, name="dedup")
 
 INTERRUPTED = 130
 
@@ -80,6 +82,7 @@ def _exit_code(error: Exception) -> int | None:
         ("pipeline.accounting.stats", "ConservationError", 1),
         ("filters.assets", "AssetError", 1),
         ("pipeline.extract.command", "InputError", 2),
+        ("pipeline.dedup.index.manifest", "DedupIndexError", 2),
     ):
         kind = getattr(sys.modules.get(module), name, None)
         if kind is not None and isinstance(error, kind):
@@ -206,14 +209,36 @@ def inspect(
     n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 5,
     seed: Annotated[int, typer.Option(help="Another seed shows others.")] = 0,
     kept: Annotated[bool, typer.Option("--kept", help="Kept documents instead of dropped ones.")] = False,
+    cut: Annotated[bool, typer.Option("--cut", help="The pieces that were cut most often, with their counts.")] = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="The duplicates of a document, and where they differ; its id, or the cluster's."
+        ),
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
     """Look at real documents: why each was dropped, with the signal, its value and the range.
 
     Example: gristmill inspect runs/web --reason gopher.words -n 3
+
+    Example: gristmill inspect runs/web --cluster af7b4028efdab82c25caa2de
     """
+    from pipeline.accounting import clusters, cuts
     from pipeline.accounting.inspect import render, samples
 
+    if cluster is not None:
+        if reason or source or kept or cut:
+            raise typer.BadParameter("it shows all members, whatever became of them", param_hint="--cluster")
+        members = clusters.find_cluster(run, cluster, n, seed)
+        out(members.to_dict() if json_ else clusters.render(members))
+        return
+    if cut:
+        if reason or kept:
+            raise typer.BadParameter("it shows pieces of documents, whatever became of these", param_hint="--cut")
+        pieces = cuts.frequent(run, source=source, n=n)
+        out([piece.to_dict() for piece in pieces] if json_ else cuts.render(pieces))
+        return
     found = samples(run, reason=reason, source=source, n=n, seed=seed, kept=kept)
     out([sample.to_dict() for sample in found] if json_ else render(found))
 

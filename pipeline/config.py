@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from pipeline.configfile import ConfigFile, Problem, nearest
+from pipeline.configfile import ConfigFile, Place, Problem, nearest
 
 if TYPE_CHECKING:
     from filters.base import Step
@@ -47,6 +47,23 @@ class Guard(BaseModel):
     quarantined: Annotated[float, Field(ge=0, le=1)] = 1.0
 
 
+class WorkerLimits(BaseModel):
+    """What ends a worker, so that the record to blame is looked for and isolated; the run goes on without it.
+
+    Generous by default: work that is only slow must not get here, and what a step leaves to a process of its own has
+    limits of its own. Receipts name the records, so a change makes nothing stale.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seconds: Annotated[float, Field(gt=0)] = 180.0
+    """Of processor time for one record. A batch may take ten times that, and either four times as long on the clock."""
+    memory: Size = 8 * 2**30
+    """Resident, without what processes share."""
+    isolate: Annotated[int, Field(ge=0)] = 10
+    """Records of one task. Where there are more it fails: something else is wrong than those records."""
+
+
 class _Raw(BaseModel):
     """The file as it is written; sources and steps get their own models by their `use`."""
 
@@ -65,20 +82,34 @@ class _Raw(BaseModel):
     batch_records: Annotated[int, Field(ge=1)] = 1000
     shard_bytes: Size = 256 * 2**20
     guard: Guard = Guard()
+    worker: WorkerLimits = WorkerLimits()
+
+
+class Listed(BaseModel):
+    """Files that a file lists, a path a line, plain or packed with gzip; Common Crawl has such lists of each crawl."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    listed: Annotated[str, Field(min_length=1)]
+    base: str | None = None
+    """What stands before paths that are no URLs; the folder of the list if not given."""
+    take: Annotated[int, Field(ge=1)] | None = None
+    """So many of them, evenly spread over the list; all if not given."""
 
 
 @dataclass(frozen=True)
 class Source:
     """One named source: its files, how they are read, and under which licence they come."""
 
-    paths: tuple[str, ...]
+    paths: tuple[str, ...] | Listed
     license: str | None
     reader: "Reader"
 
 
 @dataclass(frozen=True)
 class CurateConfig:
-    """A curation run. Everything here can change the output, except `out` and what stops a run: `guard`, `max_drop`."""
+    """A curation run. Everything here can change the output, except `out` and what stops a run or a worker: `guard`,
+    `max_drop`, `worker`."""
 
     file: ConfigFile
     out: str | None
@@ -100,6 +131,7 @@ class CurateConfig:
     batch_records: int
     shard_bytes: int
     guard: Guard
+    worker: WorkerLimits
 
     def resolved(self) -> dict[str, Any]:
         """Every setting with its value, defaults included, as it is kept in `run.json`."""
@@ -109,7 +141,7 @@ class CurateConfig:
             "plugins": [plugin.record() for plugin in self.plugins],
             "sources": {
                 name: {
-                    "paths": list(source.paths),
+                    "paths": list(source.paths) if isinstance(source.paths, tuple) else source.paths.model_dump(),
                     "license": source.license,
                     **source.reader.model_dump(mode="json"),
                 }
@@ -133,6 +165,7 @@ class CurateConfig:
             "batch_records": self.batch_records,
             "shard_bytes": self.shard_bytes,
             "guard": self.guard.model_dump(),
+            "worker": self.worker.model_dump(),
         }
 
 
@@ -143,6 +176,7 @@ def _settings(entry: dict[str, Any]) -> dict[str, Any]:
 
 def load(file: ConfigFile) -> CurateConfig:
     """Validate a curation config; raises ConfigError with all problems of all sources and steps."""
+    from pipeline.dedup.preference import problems as unknown_preferences
     from pipeline.entries import Entries, registry
     from pipeline.told import problems as unknown_signals
 
@@ -162,6 +196,9 @@ def load(file: ConfigFile) -> CurateConfig:
     if not problems:
         problems += unknown_signals(
             entries.steps, entries.only, {name: source.reader for name, source in readers.items()}
+        )
+        problems += unknown_preferences(
+            entries.steps, [signal for source in readers.values() for signal in source.reader.told]
         )
     if raw is None or problems:
         raise file.error(problems)
@@ -189,17 +226,16 @@ def _sources(file: ConfigFile, raw: Mapping[str, Any]) -> tuple[dict[str, Source
                 Problem(at, f"'{name}': a source's name becomes a folder: letters, digits, '_', '-' and '.'")
             )
         settings = dict(entry)
-        paths = settings.pop("paths", None)
-        paths = [paths] if isinstance(paths, str) else paths
-        if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
-            problems.append(Problem((*at, "paths"), f"source '{name}' needs paths: a list of files, patterns or URLs"))
+        paths, wrong = _paths(file, name, settings.pop("paths", None))
+        problems += wrong
+        if paths is None:
             continue
         license_name = settings.pop("license", None)
         if license_name is not None and not isinstance(license_name, str):
             problems.append(Problem((*at, "license"), f"license: a text, found {license_name!r}"))
         use = settings.pop("use", "auto")
         if use == "auto":
-            kinds = {reader_for(path) for path in paths}
+            kinds = {None} if isinstance(paths, Listed) else {reader_for(path) for path in paths}
             if len(kinds) != 1 or None in kinds:
                 found = ", ".join(sorted(str(kind) for kind in kinds if kind)) or "none"
                 problems.append(
@@ -219,5 +255,33 @@ def _sources(file: ConfigFile, raw: Mapping[str, Any]) -> tuple[dict[str, Source
                 problem = Problem(problem.place, f"unknown key '{word}'; did you mean '{near[0]}'?")
             problems.append(problem)
         if reader is not None:
-            sources[name] = Source(tuple(paths), license_name, reader)
+            sources[name] = Source(paths, license_name, reader)
     return sources, problems
+
+
+_SECRET = re.compile(
+    r"[?&](?:x-(?:amz|goog)-(?:signature|credential|security-token)|signature|sig|(?:access_)?token)=", re.I
+)
+
+
+def _paths(file: ConfigFile, name: str, value: Any) -> tuple[tuple[str, ...] | Listed | None, list[Problem]]:
+    """What stands under `paths`; None with the reason if it cannot be used."""
+    at = ("sources", name, "paths")
+    paths: tuple[str, ...] | Listed | None
+    addresses: list[tuple[Place, str]]
+    if isinstance(value, dict):
+        paths, problems = file.parse(Listed, value, at)
+        addresses = [] if paths is None else [((*at, "listed"), paths.listed), ((*at, "base"), paths.base or "")]
+    else:
+        value = [value] if isinstance(value, str) else value
+        if not isinstance(value, list) or not value or not all(isinstance(path, str) and path for path in value):
+            words = f"source '{name}' needs paths: a list of files, patterns or URLs, or listed: a file that lists them"
+            return None, [Problem(at, words)]
+        paths, problems = tuple(value), []
+        addresses = [((*at, i), path) for i, path in enumerate(value)]
+    for place, address in addresses:
+        scheme, _, rest = address.partition("://")
+        if re.match(r"[^/@]*:[^/@]*@", rest) or (scheme in ("http", "https") and _SECRET.search(rest)):
+            words = f"source '{name}': an address with a password or signature in it would be written into run.json"
+            problems.append(Problem(place, f"{words}; give them by the environment"))
+    return (None if problems else paths), problems

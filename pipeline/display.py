@@ -23,10 +23,21 @@ EVERY = 20.0
 _VERBS = {
     "read": "read and judge",
     "judge": "judge",
-    "bands": "compare signatures",
+    "sort": "sort keys",
+    "edges": "compare keys",
     "clusters": "find clusters",
+    "proof": "compare texts",
+    "repeated": "find what repeats",
+    "windows": "look around it",
+    "copies": "find copies",
     "shard": "write shards",
 }
+"""By stage, or by what follows the name of a step in it."""
+
+
+def _words(stage: str) -> str:
+    step, _, kind = stage.rpartition(".")
+    return f"{step}: {_VERBS[kind]}" if step else _VERBS[kind]
 
 
 class Display(Listener):
@@ -58,7 +69,7 @@ class Display(Listener):
         self._records = self._kept = 0
         self._began = self._said = time.monotonic()
         if self._bar is not None and tasks:
-            self._row = self._bar.add_task(_VERBS[name], total=len(tasks), completed=len(done), note="")
+            self._row = self._bar.add_task(_words(name), total=len(tasks), completed=len(done), note="")
 
     def task(self, task: Task, receipt: Receipt) -> None:
         """A task ended."""
@@ -77,7 +88,7 @@ class Display(Listener):
             self._said = time.monotonic()
             left = seconds / self._ended * self._todo
             self._console.print(
-                f"{_VERBS[self._name]}: {self._done}/{self._total} tasks, {note or 'working'}, {left:,.0f} s left",
+                f"{_words(self._name)}: {self._done}/{self._total} tasks, {note or 'working'}, {left:,.0f} s left",
                 highlight=False,
             )
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from filters.base import OFF, Filter, Step
 from pipeline.configfile import ConfigFile, Place, Problem, nearest
+from pipeline.dedup.base import Dedup
 from pipeline.passage import signal_schema
 from pipeline.plugins import Plugin, PluginError, installed, load, load_installed, why
-from pipeline.steps import STEP_NAME, Dedup, Registry, Stages, plugin_of
+from pipeline.steps import STEP_NAME, Registry, Stages, plugin_of
 
 
 def registry(named: Iterable[str], folder: Path) -> tuple[Registry, list[tuple[int | None, str]]]:

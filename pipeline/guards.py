@@ -15,9 +15,10 @@ from filters.base import LANGUAGE, Filter, Range, Step
 from pipeline.accounting.escape import line, visible
 from pipeline.accounting.tables import interval
 from pipeline.config import CurateConfig
+from pipeline.dedup.base import Documents
 from pipeline.judge import ranges
 from pipeline.plan import Receipt, Task
-from pipeline.steps import Dedup, use_of
+from pipeline.steps import dropped_for
 
 ENOUGH = 1000
 """Documents into a step from which on its share is judged before the end."""
@@ -102,7 +103,7 @@ class _Lost:
 
     def __init__(self, run: Path, name: str, step: Step) -> None:
         self._run, self._name = run, name
-        self.reason = f"dedup.{use_of(step)}" if isinstance(step, Dedup) else name
+        self.reason = dropped_for(name) if isinstance(step, Documents) else name
         self._ranges = ranges({name: step}) if isinstance(step, Filter) else {}
 
     def samples(self, tasks: Iterable[Iterable[str]]) -> list[_Sample]:

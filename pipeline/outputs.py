@@ -1,20 +1,21 @@
 """The files that a task writes beside its receipt: documents that go on, ledger rows, dropped texts, quarantine."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from pipeline.dedup.bands import write_signatures
+from pipeline.dedup.spans.work import SpanWriter
+from pipeline.dedup.work import KeyWriter
 from pipeline.passage import FRAME, Meter, with_score
 from pipeline.plan import Task
 from pipeline.schema import DROPPED, LEDGER, QUARANTINE, QUARANTINE_BYTES
-from pipeline.steps import Dedup, Steps
+from pipeline.steps import Stages, Steps
 from pipeline.write import TableWriter, Workspace
 
 
@@ -38,13 +39,15 @@ class Outputs:
         self._stack = ExitStack()
         self._steps = steps
         folder = f"parts/{task.id}"
-        self.part = self._open(workspace, f"{folder}/documents.parquet", part_schema(signals))
+        self.part = self._open(
+            workspace, f"{folder}/documents.parquet", part_schema(signals), level=1
+        )  # read once more
         self.ledger = self._open(workspace, f"{folder}/ledger.parquet", ledger_schema(signals))
         self.dropped = self._open(workspace, f"dropped/{task.source}/{task.id}.parquet", DROPPED)
         self.quarantine = self._open(workspace, f"quarantine/{task.source}/{task.id}.parquet", QUARANTINE)
 
-    def _open(self, workspace: Workspace, path: str, schema: pa.Schema) -> TableWriter:
-        return self._stack.enter_context(TableWriter(workspace.path(path), schema))
+    def _open(self, workspace: Workspace, path: str, schema: pa.Schema, level: int = 3) -> TableWriter:
+        return self._stack.enter_context(TableWriter(workspace.path(path), schema, level))
 
     def settle(self, docs: pl.DataFrame, meter: Meter, hold_dropped: bool = False) -> pl.DataFrame:
         """Write what was dropped or could not be handled, count it, and return the documents that go on.
@@ -82,30 +85,33 @@ def ledger_rows(docs: pl.DataFrame, verdict: str, steps: Steps) -> pl.DataFrame:
     )
 
 
-class Signatures:
-    """The signatures of one task's documents, gathered and written at its end: 8 bytes a band and document."""
+class Keys:
+    """The keys of one task's documents for every step of deduplication, gathered and written at its end."""
 
-    def __init__(self, workspace: Workspace, task: Task, dedup: Mapping[str, Dedup]) -> None:
-        self._path = workspace.path(f"parts/{task.id}/signatures.parquet")
-        self._step = next(iter(dedup.values()), None)
-        self._ordinals: list[pl.Series] = []
-        self._keys: list[NDArray[np.uint64]] = []
+    def __init__(self, workspace: Workspace, task: Task, stages: Stages) -> None:
+        folder = f"parts/{task.id}"
+        self._keys = {name: KeyWriter(workspace.path(f"{folder}/{name}"), step) for name, step in stages.dedup.items()}
+        self._spans = {
+            name: SpanWriter(workspace.path(f"{folder}/{name}"), step) for name, step in stages.spans.items()
+        }
+        self._seconds = dict.fromkeys((*self._keys, *self._spans), 0.0)
 
     def add(self, docs: pl.DataFrame) -> None:
-        """Compute the band keys of a batch; documents without any words have none."""
+        """Look at a batch; what was dropped takes no part."""
         docs = docs.filter(pl.col("reason").is_null())
-        if self._step is None:
-            return
-        keys, has_signature = self._step.band_keys(docs["text"])
-        self._ordinals.append(docs["ordinal"].filter(pl.Series(has_signature)))
-        self._keys.append(keys[has_signature])
+        writers: dict[str, KeyWriter | SpanWriter] = {**self._keys, **self._spans}
+        for name, writer in writers.items():
+            started = time.perf_counter()
+            writer.add(docs)
+            self._seconds[name] += time.perf_counter() - started
 
-    def close(self) -> None:
-        """Write the file, with no rows if there are none, so that a lost one is never taken for an empty one."""
-        if self._step is not None:
-            none = np.empty((0, self._step.bands), np.uint64)
-            ordinals = pl.concat([pl.Series([], dtype=pl.UInt64), *self._ordinals]).to_numpy()
-            write_signatures(self._path, ordinals, np.concatenate([none, *self._keys]))
+    def close(self) -> dict[str, Any]:
+        """Write the files; returns what the receipt says of them: seconds of each step, rows of those on parts."""
+        for keys in self._keys.values():
+            keys.close()
+        rows = {name: spans.close() for name, spans in self._spans.items()}
+        seconds = {name: round(spent, 6) for name, spent in self._seconds.items()}
+        return {"keys": seconds, **({"rows": rows} if rows else {})}
 
 
 def read_rows(path: Path, rows: int) -> Iterator[pl.DataFrame]:

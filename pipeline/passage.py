@@ -150,7 +150,7 @@ _TYPES: dict[type, type[pl.DataType]] = {int: pl.Int64, float: pl.Float64, bool:
 
 def read_signals(readers: Iterable[Reader]) -> dict[str, pl.DataType]:
     """The columns `read.<signal>` that readers fill, with their types; signals of one name have one type."""
-    return {f"read.{name}": _TYPES[kind]() for reader in readers for name, kind in reader.signals.items()}
+    return {f"read.{name}": _TYPES[kind]() for reader in readers for name, kind in reader.told.items()}
 
 
 def signal_schema(steps: Steps, told: Mapping[str, pl.DataType] | None = None) -> dict[str, pl.DataType]:

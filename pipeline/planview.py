@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 
 from pipeline.accounting.tables import intervals, number, table
+from pipeline.catalogue import curves_table
+from pipeline.dedup.minhash import MinHash
 from pipeline.plan import Plan
 from pipeline.run import StageState
 from pipeline.steps import describe
@@ -22,6 +24,7 @@ def as_json(plan: Plan, states: Sequence[StageState]) -> dict[str, Any]:
             name: {
                 "reader": plan.config.sources[name].reader.model_dump(mode="json"),
                 "files": [{"path": file.path, "size": file.size} for file in files],
+                "left_out": plan.left_out[name],
                 "tasks": len(plan.splits[name]),
             }
             for name, files in plan.inputs.items()
@@ -45,7 +48,8 @@ def render(plan: Plan, states: Sequence[StageState]) -> RenderableType:
     for name, files in plan.inputs.items():
         use = plan.config.sources[name].reader.use
         size = sum(file.size for file in files)
-        sources.append((name, use, number(len(files)), human(size), number(len(plan.splits[name]))))
+        taken, others = number(len(files)), number(plan.left_out[name])
+        sources.append((name, use, taken, others, human(size), number(len(plan.splits[name]))))
     steps = []
     for name, step in plan.config.steps.items():
         entry = describe(name, step)
@@ -59,9 +63,11 @@ def render(plan: Plan, states: Sequence[StageState]) -> RenderableType:
         counts = Counter(found for _, found in state.tasks)
         size = sum(task.payload["bytes"] for task, _ in state.tasks)
         stages.append((state.name, number(len(state.tasks)), human(size), *(number(counts[word]) for word in STATES)))
+    curves = {name: step.curve() for name, step in plan.config.steps.items() if isinstance(step, MinHash)}
     return Group(
-        table("sources", ("source", "reader", "files", "bytes", "tasks"), sources, words=("reader",)),
+        table("sources", ("source", "reader", "files", "left out", "bytes", "tasks"), sources, words=("reader",)),
         table("steps, in order", ("step", "kind", "sources", "keep"), steps, words=("kind", "sources", "keep")),
+        *([curves_table("step", curves)] if curves else []),
         table("stages", ("stage", "tasks", "bytes", *STATES), stages),
     )
 

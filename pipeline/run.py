@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import hashlib
 import importlib.metadata
 import json
 import logging
@@ -11,15 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
 from pipeline.blocks.step import Datatrove
 from pipeline.config import CurateConfig
 from pipeline.configfile import Problem
 from pipeline.engines import Engine
 from pipeline.guards import Watch, explain
-from pipeline.inputs import InputFile
-from pipeline.plan import STAGES, Plan, Receipt, Receipts, Task, make_plan
+from pipeline.inputs import sample_hash
+from pipeline.isolation import run_isolating
+from pipeline.plan import Plan, Receipt, Receipts, Task, make_plan
 from pipeline.plugins import why
 from pipeline.steps import describe, groups
 from pipeline.write import write_json, write_text
@@ -51,7 +49,7 @@ def examine(plan: Plan, run: Path) -> list[StageState]:
     known: dict[str, Receipt] = {}
     states: list[StageState] = []
     complete = True
-    for stage in STAGES:
+    for stage in plan.order:
         if not complete:
             states.append(StageState(stage, None))
             continue
@@ -108,7 +106,7 @@ def _do(
     engine: Engine | None = None
     failures: list[str] = []
     try:
-        for stage in STAGES:
+        for stage in plan.order:
             tasks = plan.tasks(stage, known)
             todo: list[Task] = []
             for task in tasks:
@@ -128,7 +126,7 @@ def _do(
             if engine is None:
                 begin()
                 engine = make_engine()
-            with contextlib.closing(engine.run(str(run.absolute()), todo)) as outcomes:
+            with contextlib.closing(run_isolating(engine, str(run.absolute()), todo, plan.config.worker)) as outcomes:
                 for outcome in outcomes:
                     if outcome.receipt is None:
                         failures.append(outcome.task.id)
@@ -137,6 +135,8 @@ def _do(
                     else:
                         known[outcome.task.id] = outcome.receipt
                         (run / "logs" / f"{outcome.task.id}.txt").unlink(missing_ok=True)
+                        if outcome.error:
+                            write_text(run / "logs" / f"{outcome.task.id}.txt", outcome.error)
                         progress.task(outcome.task, outcome.receipt)
                         if excesses := watch.look(known):
                             raise GuardError(explain(plan.config, run, known, excesses))
@@ -166,7 +166,7 @@ def _describe_run(plan: Plan, run: Path, complete: bool) -> None:
     """Write `run.json`: what was asked for, of what, with which versions. Nothing in it depends on time or machine."""
     config = plan.config
     steps: list[dict[str, Any]] = []
-    stages = (plan.stages.read, plan.stages.judge, plan.stages.dedup, plan.stages.finish)
+    stages = (plan.stages.read, plan.stages.judge, plan.stages.dedup, plan.stages.spans, plan.stages.finish)
     for number, group in enumerate(group for stage in stages for group in groups(stage)):
         steps += [{**describe(name, step), "group": number} for name, step in group.items()]
     previous = run / "run.json"
@@ -198,29 +198,10 @@ def _version(package: str) -> str:
     return importlib.metadata.version(package)
 
 
-def sample_hash(file: InputFile) -> str:
-    """SHA-256 of a file's size and of up to 16 MiB of it, evenly spread: all of a small file, little of a large one.
-
-    Of a folder it is that of its stamp, which tells the files in it."""
-    piece, pieces = 1 << 20, 16
-    digest = hashlib.sha256(str(file.size).encode())
-    if "://" not in file.path and Path(file.path).is_dir():
-        digest.update(file.stamp.encode())
-        return digest.hexdigest()
-    with fsspec.open(file.path, "rb") as stream:
-        if file.size <= piece * pieces:
-            digest.update(stream.read())
-        else:
-            for i in range(pieces):
-                stream.seek((file.size - piece) * i // (pieces - 1))
-                digest.update(stream.read(piece))
-    return digest.hexdigest()
-
-
 def _remove_leftovers(run: Path, receipts: Mapping[str, Receipt]) -> None:
     """Remove what an earlier plan of the same run wrote and this one does not know."""
     wanted = {relative for receipt in receipts.values() for relative in receipt["outputs"]}
-    for folder in ("shards", "ledger", "dropped", "quarantine", "parts"):
+    for folder in ("shards", "ledger", "dropped", "cut", "quarantine", "parts"):
         for path in sorted((run / folder).rglob("*"), reverse=True):
             if path.is_file() and path.relative_to(run).as_posix() not in wanted:
                 path.unlink()

@@ -58,6 +58,7 @@ LEDGER = pa.schema(
         pa.field("bytes", pa.uint64(), nullable=False),
         pa.field("cluster", pa.uint64()),
         pa.field("cluster_size", pa.uint32()),
+        pa.field("earlier", pa.string()),
         pa.field("shard", pa.string()),
         pa.field("shard_row", pa.uint32()),
     ]
@@ -66,7 +67,8 @@ LEDGER = pa.schema(
 
 `ordinal` is the place in the plan: (number of the split << 32) | row. `origin` is `path#offset`. `chars` and `bytes`
 (UTF-8) are of the text at the moment of the verdict. `cluster` is the ordinal of the document that stands for the
-duplicates."""
+duplicates. Where that is one of an earlier run, known by an index, `earlier` is `name of the run there/id`, and
+`cluster` is null."""
 
 DROPPED = pa.schema(
     [
@@ -90,6 +92,23 @@ QUARANTINE = pa.schema(
     ]
 )
 """A record that could not be read or handled, with up to 1 MiB of its bytes."""
+
+CUT = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("step", pa.string(), nullable=False),
+        pa.field("start", pa.uint64(), nullable=False),
+        pa.field("end", pa.uint64(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("keeper", pa.uint64(), nullable=False),
+        pa.field("occurrence", pa.uint64(), nullable=False),
+        pa.field("key", pa.uint64(), nullable=False),
+    ]
+)
+"""A piece of a document that was cut, because it occurs before: the first line, sentences or words of it, which have
+the key, in the document with the ordinal `keeper`. Places are in characters of the text as it came to the first step;
+of the spans in it the one that occurred most often did so for the `occurrence`th time."""
 
 VERDICTS = ("kept", "dropped", "quarantined")
 

@@ -6,7 +6,7 @@ a change of thresholds should not repeat, and deduplication, which must have see
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,17 @@ from filters.base import LANGUAGE, Filter, Step, Transform
 from filters.language import Language
 from pipeline.blocks.classes import has_blocks
 from pipeline.blocks.step import Datatrove
+from pipeline.decontaminate.step import CutContamination, Decontaminate
+from pipeline.dedup.base import Dedup, Documents
 from pipeline.dedup.exact import Exact
+from pipeline.dedup.jobs import KINDS
 from pipeline.dedup.minhash import MinHash
+from pipeline.dedup.same_url import SameUrl
+from pipeline.dedup.spans.jobs import SPAN_KINDS
+from pipeline.dedup.spans.lines import Lines
+from pipeline.dedup.spans.sentences import Sentences
+from pipeline.dedup.spans.step import SpanStep
+from pipeline.dedup.spans.substrings import Substrings
 from pipeline.extract.step import Extract
 from pipeline.judge import ranges
 from pipeline.normalize import Normalize
@@ -28,9 +37,15 @@ BUILT_IN: dict[str, type[Step]] = {
     **FILTERS,
     "extract": Extract,
     "normalize": Normalize,
+    "same_url": SameUrl,
     "exact": Exact,
     "minhash": MinHash,
+    "lines": Lines,
+    "sentences": Sentences,
+    "substrings": Substrings,
     "pii": Pii,
+    "decontaminate": Decontaminate,
+    "cut_contamination": CutContamination,
     "told": Told,
     "datatrove": Datatrove,
 }
@@ -125,9 +140,6 @@ def plugin_of(step: Step) -> Plugin | None:
 
 Steps = Mapping[str, Step]
 
-Dedup = MinHash | Exact
-"""Both give keys in bands; documents that share a key are duplicates."""
-
 
 @dataclass(frozen=True)
 class Stages:
@@ -137,19 +149,35 @@ class Stages:
     """Up to the last step that needs the page itself."""
     judge: Steps
     """From there to deduplication; empty where no step reads pages, everything then belongs to `read`."""
-    dedup: Mapping[str, Dedup]
-    """The one deduplication step, or nothing."""
+    dedup: Mapping[str, Documents]
+    """The steps that deduplicate whole documents: what one drops takes no part in the next."""
+    spans: Mapping[str, SpanStep]
+    """The steps that deduplicate parts of the documents which those have left; all see the texts before any cut."""
     finish: Steps
     """What runs on the survivors."""
+
+    @property
+    def last_dedup(self) -> str | None:
+        """The step after which clusters are complete."""
+        return list(self.dedup)[-1] if self.dedup else None
 
     @classmethod
     def of(cls, steps: Steps) -> "Stages":
         """Split steps; raises ValueError if their order cannot work."""
         names = list(steps)
         barriers = [name for name in names if isinstance(steps[name], Dedup)]
-        if len(barriers) > 1:
-            raise ValueError(f"one deduplication step is possible, found {', '.join(barriers)}")
         end = names.index(barriers[0]) if barriers else len(names)
+        between = [name for name in names[end : end + len(barriers)] if name not in barriers]
+        if between:
+            raise ValueError(
+                f"'{between[0]}' stands between '{barriers[0]}' and '{barriers[-1]}': steps of deduplication follow "
+                "one another, since all look at the same text; put it before or after them"
+            )
+        parts = [name for name in barriers if isinstance(steps[name], SpanStep)]
+        if parts and (whole := [name for name in barriers[barriers.index(parts[0]) :] if name not in parts]):
+            raise ValueError(
+                f"'{whole[0]}' drops whole documents and must come before '{parts[0]}', which cuts parts of the others"
+            )
         late = [name for name in names[end:] if steps[name].reads == "html"]
         if late:
             raise ValueError(f"'{late[0]}' reads pages and must come before '{barriers[0]}'")
@@ -166,8 +194,24 @@ class Stages:
         def part(first: int, last: int) -> dict[str, Step]:
             return {name: steps[name] for name in names[first:last]}
 
-        dedup = {name: step for name in barriers if isinstance(step := steps[name], Dedup)}
-        return cls(part(0, cut), part(cut, end), dedup, part(end + len(barriers), len(names)))
+        dedup = {name: step for name in barriers if isinstance(step := steps[name], Documents)}
+        spans = {name: step for name in parts if isinstance(step := steps[name], SpanStep)}
+        return cls(part(0, cut), part(cut, end), dedup, spans, part(end + len(barriers), len(names)))
+
+
+def dropped_for(dedup: str) -> str:
+    """The reason of documents that a step of deduplication drops."""
+    return f"dedup.{dedup}"
+
+
+def dedup_stages(steps: Iterable[str]) -> list[str]:
+    """The stages of steps of deduplication, in their order."""
+    return [f"{name}.{kind}" for name in steps for kind in KINDS]
+
+
+def span_stages(steps: Mapping[str, SpanStep]) -> list[str]:
+    """The stages of steps that deduplicate parts of documents."""
+    return [f"{name}.{kind}" for name, step in steps.items() for kind in SPAN_KINDS[step.rounds]]
 
 
 def concerning(source: str | None, steps: Steps, only: Mapping[str, tuple[str, ...]]) -> Steps:
@@ -193,7 +237,8 @@ def groups(steps: Steps) -> list[dict[str, Step]]:
 
 def describe(name: str, step: Step) -> dict[str, object]:
     """A step as it stands in `run.json`: enough to read the ledger without this version of the code."""
-    kind = "transform" if isinstance(step, Transform) else "filter" if isinstance(step, Filter) else "dedup"
+    changes = isinstance(step, (Transform, SpanStep))
+    kind = "transform" if changes else "filter" if isinstance(step, Filter) else "dedup"
     settings = step.model_dump(mode="json")
     entry: dict[str, object] = {"name": name, "kind": kind, "use": use_of(step), "settings": settings}
     if isinstance(step, Filter):
@@ -202,4 +247,8 @@ def describe(name: str, step: Step) -> dict[str, object]:
         entry["identifies_language"] = isinstance(step, Language)
     elif isinstance(step, Transform):
         entry["drops"] = step.drops
+    elif isinstance(step, SpanStep):
+        entry["drops"] = entry["cuts"] = True
+    elif isinstance(step, MinHash):
+        entry["match_probability"] = step.curve()
     return entry

@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from polars._typing import PolarsDataType
 
 from filters.base import Step
 from pipeline.batches import Passage
 from pipeline.config import WorkerLimits
 from pipeline.dedup.clusters import clusters_between
+from pipeline.dedup.index.known import known_between
 from pipeline.dedup.spans.strike import cut_copies, span_signals
 from pipeline.dedup.spans.work import copies_of
 from pipeline.dedup.spans.work import do_job as do_span_job
-from pipeline.dedup.work import clusters_file, do_job
+from pipeline.dedup.work import clusters_file, do_job, known_file
 from pipeline.limits import Limiter
 from pipeline.outputs import Keys, Outputs, ledger_rows, ledger_schema, read_rows
 from pipeline.passage import FRAME, Meter, process, read_signals, signal_schema, with_score
@@ -173,8 +175,8 @@ def _dedup(run: Path, task: Task, settings: Settings, workspace: Workspace, limi
         rows = do_span_job(kind, run, task.payload, settings.stages.spans[name], out)
         return {"counts": {}, "steps": [], "rows": {name: rows}}
     number = list(settings.stages.dedup).index(name)
-    do_job(kind, run, task.payload, settings.stages.dedup[name], number, out)
-    return {"counts": {}, "steps": []}
+    told = do_job(kind, run, task.payload, settings.stages.dedup[name], number, out)
+    return {"counts": {}, "steps": [], **told}
 
 
 def _shard(run: Path, task: Task, settings: Settings, workspace: Workspace, limiter: Limiter) -> dict[str, Any]:
@@ -216,14 +218,20 @@ def _shard(run: Path, task: Task, settings: Settings, workspace: Workspace, limi
 
 
 def _without_duplicates(run: Path, docs: pl.DataFrame, settings: Settings, meter: Meter) -> pl.DataFrame:
-    """Mark each document that another one stands for; add `cluster` and `cluster_size`."""
+    """Mark each document that another one stands for; add `cluster`, `cluster_size` and `earlier`."""
     steps, last = settings.stages.dedup, settings.stages.last_dedup
     if last is None or not docs.height:
-        return docs.with_columns(cluster=pl.lit(None, dtype=pl.UInt64), cluster_size=pl.lit(None, dtype=pl.UInt32))
+        none = {"cluster": pl.UInt64, "cluster_size": pl.UInt32, "earlier": pl.String}
+        return docs.with_columns(pl.lit(None, dtype=kind).alias(name) for name, kind in none.items())
     started = time.perf_counter()
     low, high = docs["ordinal"][0], docs["ordinal"][-1]
     clusters = clusters_between(clusters_file(run, last), low, high + 1)
     docs = docs.join(clusters, on="ordinal", how="left", maintain_order="left")
+    if any(step.against for step in steps.values()):
+        known = known_between(known_file(run, last), low, high + 1)
+        docs = docs.join(known, on="ordinal", how="left", maintain_order="left")
+        ours = pl.col("earlier").is_null()
+        docs = docs.with_columns(pl.when(ours).then("cluster"), pl.when(ours).then("cluster_size"))
     seconds = (time.perf_counter() - started) / len(steps)
     left = docs.height
     for number, (name, step) in enumerate(steps.items()):
@@ -287,44 +295,51 @@ def _batches(records: Iterator[tuple[str, Record]], task: Task, settings: Settin
     """Records as frames of bounded size."""
     schema = {**FRAME, **read_signals(settings.readers.values())}
     declared = settings.readers[task.source].told.keys() if task.source else frozenset()
-    rows: list[dict[str, Any]] = []
-    size = 0
-    for number, (name, record) in enumerate(records):
+    rows: list[tuple[str, Record]] = []
+    size = first = 0
+    for name, record in records:
         if not record.signals.keys() <= declared:
             raise TypeError(f"{name}: the reader does not declare all of {', '.join(record.signals)}")
-        text = record.text
-        reason = record.drop
-        if record.error is None and reason is None and not text and record.html is None:
-            reason = "read.empty"
-        rows.append(
-            {
-                "id": document_id(task.source or "", name, record.offset),
-                "ordinal": task.payload["index"] << 32 | number,
-                "origin": f"{name}#{record.offset}",
-                "source": task.source,
-                "url": record.url,
-                "date": record.date,
-                "doc_id": record.doc_id,
-                "title": record.title,
-                "author": record.author,
-                "license": record.license,
-                "content_type": record.content_type,
-                "charset": record.charset,
-                "html": record.html,
-                "text": text,
-                "language": record.language,
-                "error": record.error,
-                "reason": None if record.error else reason,
-                "broken": [],
-                **{f"read.{signal}": value for signal, value in record.signals.items()},
-            }
-        )
-        size += len(record.html or b"") + len(text or "")
+        rows.append((name, record))
+        size += len(record.html or b"") + len(record.text or "")
         if size >= settings.batch_bytes or len(rows) >= settings.batch_records:
-            yield pl.DataFrame(rows, schema=schema)
-            rows, size = [], 0
+            yield _frame(rows, task, first, schema)
+            rows, size, first = [], 0, first + len(rows)
     if rows:
-        yield pl.DataFrame(rows, schema=schema)
+        yield _frame(rows, task, first, schema)
+
+
+def _frame(
+    rows: Sequence[tuple[str, Record]], task: Task, first: int, schema: Mapping[str, PolarsDataType]
+) -> pl.DataFrame:
+    """Records, with the names of their files, as a frame. By columns: a mapping for each record is much dearer."""
+    records = [record for _, record in rows]
+    columns: dict[str, Any] = dict(zip(Record._fields, zip(*records, strict=True), strict=True))
+    ordinal = task.payload["index"] << 32 | first
+    columns |= {
+        "id": [document_id(task.source or "", name, record.offset) for name, record in rows],
+        "ordinal": range(ordinal, ordinal + len(rows)),
+        "origin": [f"{name}#{record.offset}" for name, record in rows],
+        "source": [task.source] * len(rows),
+        "reason": [_refused(record) for record in records],
+        "broken": pl.Series([[]], dtype=FRAME["broken"]).new_from_index(0, len(rows)),
+    }
+    for name in schema:
+        if name.startswith("read."):
+            signal = name.removeprefix("read.")
+            columns[name] = [record.signals.get(signal) for record in records]
+        elif name not in columns:  # what readers do not tell
+            columns[name] = [None] * len(rows)
+    return pl.DataFrame([pl.Series(name, columns[name], dtype) for name, dtype in schema.items()])
+
+
+def _refused(record: Record) -> str | None:
+    """Why the reader itself drops a record."""
+    if record.error is not None:
+        return None
+    if record.drop is None and not record.text and record.html is None:
+        return "read.empty"
+    return record.drop
 
 
 def document_id(source: str, file: str, offset: int) -> str:

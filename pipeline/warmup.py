@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
-import polars as pl
 from llvmlite.binding import get_host_cpu_name
 
 from filters import assets, compiled
@@ -34,9 +33,11 @@ def warm_up(stages: Stages, readers: Collection[Reader] = ()) -> None:
         if renders:
             whole_text("<p>A page.", "markdown")
         for dedup in stages.dedup.values():
-            dedup.band_keys(pl.Series([], dtype=pl.String))
+            dedup.warm_up()
+        for spans in stages.spans.values():
+            spans.warm_up()
 
-    names = [type(step).__name__ for step in (*steps.values(), *stages.dedup.values())]
+    names = [type(step).__name__ for step in (*steps.values(), *stages.dedup.values(), *stages.spans.values())]
     called = [f"{step.engine} {step.main_content} {step.metadata}" for step in extractions]
     once(go_through, key(_MODULES, [*names, *called, *(["readers"] if renders else [])]))
 

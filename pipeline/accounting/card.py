@@ -15,6 +15,7 @@ import yaml
 from pipeline.accounting.escape import markdown
 from pipeline.accounting.folder import RunFolder, tokens
 from pipeline.accounting.funnel import Funnel
+from pipeline.accounting.proof import COLUMNS
 from pipeline.accounting.stats import Stats, stats
 from pipeline.accounting.tables import intervals, number, share
 
@@ -69,6 +70,11 @@ def write_card(run: Path | RunFolder) -> str:
         _sources(folder, counted),
         "## What was dropped, and where\n",
         *(_funnel(name, funnel) for name, funnel in counted.sources.items()),
+        *(f"**{markdown(words)}**\n" for words in counted.warnings),
+        *(
+            f"### Proof of {markdown(p.step)}, by comparing texts\n\n{_table(COLUMNS, p.rows())}"
+            for p in counted.proofs
+        ),
         "## Steps\n",
         _steps(folder),
         _OPEN,
@@ -157,7 +163,12 @@ def _funnel(name: str, funnel: Funnel) -> str:
             share(stage.dropped, funnel.read),
             number(stage.quarantined),
             number(None if stage.bytes is None else tokens(stage.bytes)),
-            ", ".join(f"{reason} {number(count)}" for reason, count in stage.reasons.items()),
+            ", ".join(
+                [
+                    *(f"{reason} {number(count)}" for reason, count in stage.reasons.items()),
+                    *(f"{number(stage.cut)} characters cut" for _ in range(stage.cut is not None)),
+                ]
+            ),
         )
         for stage in funnel.stages
         if stage.kind != "task"

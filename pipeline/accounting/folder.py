@@ -47,6 +47,8 @@ class RunStep:
     identifies_language: bool = False
     drops: bool = False
     """A transform that drops too: the signal `dropped` has its reasons, also for documents that were dropped before."""
+    cuts: bool = False
+    """It deduplicates parts of documents: the signal `cut` has the characters that it took from each."""
 
     def concerns(self) -> pl.Expr:
         """Whether a row of the ledger is of a source whose documents go through it."""
@@ -105,7 +107,7 @@ class RunFolder:
     def sources(self) -> list[str]:
         """Names of all sources: those of the config in its order, then any others that the folder holds."""
         names: dict[str, None] = dict.fromkeys(self.licenses)
-        for kind in ("ledger", "shards", "quarantine", "dropped"):
+        for kind in ("ledger", "shards", "quarantine", "dropped", "cut"):
             root = self.path / kind
             names |= dict.fromkeys(
                 sorted(entry.name for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else ()
@@ -113,7 +115,7 @@ class RunFolder:
         return list(names)
 
     def files(self, kind: str, source: str | None = None) -> list[Path]:
-        """The Parquet files of `ledger`, `shards`, `dropped` or `quarantine`, sources in order, then by name."""
+        """The Parquet files of `ledger`, `shards`, `dropped`, `cut` or `quarantine`, sources in order, then by name."""
         names = self.sources if source is None else [source]
         return [path for name in names for path in sorted((self.path / kind / name).glob("*.parquet"))]
 
@@ -217,7 +219,8 @@ class RunFolder:
             for place, step in enumerate(self.steps)
             if (head == "dedup" and step.kind == "dedup") or (step.kind != "filter" and step.use == head)
         ]
-        exact = [place for place, step in places if tail in (step.name, step.use)]
+        named = [place for place, step in places if step.name == tail]
+        exact = named or [place for place, step in places if step.use == tail]
         return next(iter(exact or [place for place, _ in places]), None)
 
 
@@ -243,4 +246,5 @@ def _step(entry: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]]) -
         sources=None if only is None else tuple(only),
         identifies_language=bool(entry.get("identifies_language", False)),
         drops=bool(entry.get("drops", False)),
+        cuts=bool(entry.get("cuts", False)),
     )

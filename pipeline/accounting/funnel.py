@@ -12,7 +12,8 @@ from pipeline.schema import VERDICTS
 
 @dataclass(frozen=True)
 class Stage:
-    """What one step did to the records that reached it. `chars` and `bytes` are of the texts that it dropped."""
+    """What one step did to the records that reached it. `chars` and `bytes` are of the texts that it dropped, `cut` is
+    the characters that it took out of texts, None of a step that takes none."""
 
     name: str
     kind: str
@@ -23,6 +24,7 @@ class Stage:
     chars: int | None
     bytes: int | None
     seconds: float | None
+    cut: int | None = None
 
     def to_dict(self, read: int) -> dict[str, Any]:
         """`of_remaining` and `of_all` are shares (0 to 1) dropped of what reached the step and of all that was read."""
@@ -38,6 +40,7 @@ class Stage:
             "chars": self.chars,
             "bytes": self.bytes,
             "tokens": None if self.bytes is None else tokens(self.bytes),
+            "cut": self.cut,
             "seconds": self.seconds,
             "reasons": dict(self.reasons),
         }
@@ -103,7 +106,7 @@ def build(folder: RunFolder, tally: Tally, work: Work, measured: bool, source: s
     for verdict, reason in sorted(tally.rows, key=lambda key: (key[1], key[0])):
         if verdict != "kept" and tally.rows[verdict, reason]:
             struck.setdefault(folder.place(reason), []).append((verdict, reason))
-    remaining = tally.rows.total()
+    remaining, cutting = tally.rows.total(), {step.name for step in folder.steps if step.cuts}
     stages: list[Stage] = []
 
     def stage(name: str, kind: str, keys: list[tuple[str, str]]) -> None:
@@ -118,7 +121,8 @@ def build(folder: RunFolder, tally: Tally, work: Work, measured: bool, source: s
         seconds = work.seconds.get(name)
         if not measured:
             chars = num_bytes = None
-        stages.append(Stage(name, kind, remaining, lost, quarantined, dict(reasons), chars, num_bytes, seconds))
+        cut = tally.cut[name] if measured and name in cutting else None
+        stages.append(Stage(name, kind, remaining, lost, quarantined, dict(reasons), chars, num_bytes, seconds, cut))
         remaining -= lost + quarantined
 
     stage("read", "reader", struck.pop(READ, []))

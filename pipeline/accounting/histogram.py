@@ -18,6 +18,9 @@ _LONG = 100
 _LABELS = 12
 """How many values of a text signal are shown, and about how many distinct ones it may have to be shown at all."""
 
+_LONGEST_LABEL = 200
+"""Characters of the longest value of a text signal that is shown: longer ones are pieces of documents."""
+
 
 @dataclass(frozen=True)
 class Histogram:
@@ -59,7 +62,7 @@ def histograms(folder: RunFolder) -> Iterator[Histogram | Labels]:
     for column, kind in folder.signals.items():
         if kind == pl.String:
             found: Histogram | Labels | None = _labels(ledger, column)
-        elif kind.is_numeric() or kind == pl.Boolean:
+        elif (kind.is_numeric() or kind == pl.Boolean) and kind != pl.UInt64:  # ordinals measure nothing
             bounds = ranges.get(column, {})
             broken = folder.broken(column, bounds)
             found = _numbers(ledger, column, bounds.get(None), broken, whole=not kind.is_float())
@@ -120,8 +123,9 @@ def _edges(low: float, high: float, logarithmic: bool, whole: bool) -> tuple[flo
 
 
 def _labels(ledger: pl.LazyFrame, column: str) -> Labels | None:
-    distinct = ledger.select(pl.col(column).approx_n_unique()).collect(engine="streaming").item()
-    if not distinct or distinct > _LABELS * 20:
+    facts = ledger.select(distinct=pl.col(column).approx_n_unique(), longest=pl.col(column).str.len_chars().max())
+    distinct, longest = facts.collect(engine="streaming").row(0)
+    if not distinct or distinct > _LABELS * 20 or (longest or 0) > _LONGEST_LABEL:
         return None
     kept = pl.col("verdict") == "kept"
     grouped = (

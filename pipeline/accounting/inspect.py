@@ -26,7 +26,8 @@ from pipeline.accounting.folder import RunFolder, RunFolderError, nearest
 from pipeline.accounting.tables import interval
 from pipeline.accounting.tally import file_counts
 
-_FOLDERS = {"dropped": "dropped", "quarantined": "quarantine", "kept": "shards"}
+FOLDERS = {"dropped": "dropped", "quarantined": "quarantine", "kept": "shards"}
+"""Where the records of a verdict lie in a run."""
 
 _BATCH = 8192
 """Rows whose ids are hashed at once."""
@@ -39,7 +40,7 @@ class Sample:
     """One document of a run. `value` is what the signal that names the reason measured, `range` what it must be in.
 
     `signals` has everything that was measured of it and `survivor` is the id of the document that stands for it, if it
-    is a duplicate; both are empty where the run has no ledger yet.
+    is a duplicate, in an earlier run `name of the run/id`; both are empty where the run has no ledger yet.
     """
 
     id: str
@@ -113,7 +114,7 @@ def _reasons(folder: RunFolder, wanted: str, source: str | None) -> tuple[str, l
     """The verdict that a reason or a step belongs to, and the reasons meant."""
     found: dict[str, str] = {}
     for verdict in ("dropped", "quarantined"):
-        for name, counts in file_counts(folder, _FOLDERS[verdict]).items():
+        for name, counts in file_counts(folder, FOLDERS[verdict]).items():
             if source is None or name == source:
                 found |= {reason: verdict for reason in counts if reason not in found}
     if wanted in found:
@@ -131,7 +132,7 @@ def samples_by_reason(run: Path | RunFolder, n: int = 3, seed: int = 0) -> dict[
     folder = run if isinstance(run, RunFolder) else RunFolder(run)
     found: dict[str, list[Sample]] = {}
     for verdict in ("dropped", "quarantined"):
-        files = folder.files(_FOLDERS[verdict])
+        files = folder.files(FOLDERS[verdict])
         smallest = _smallest(files, None, n, seed, apart=True)
         for reason in sorted(smallest, key=str):
             found[str(reason)] = _read(folder, verdict, files, smallest[reason])
@@ -141,12 +142,12 @@ def samples_by_reason(run: Path | RunFolder, n: int = 3, seed: int = 0) -> dict[
 def _samples(
     folder: RunFolder, verdict: str, source: str | None, reasons: Sequence[str] | None, n: int, seed: int
 ) -> list[Sample]:
-    files = folder.files(_FOLDERS[verdict], source)
+    files = folder.files(FOLDERS[verdict], source)
     return _read(folder, verdict, files, _smallest(files, reasons, n, seed).get(None, []))
 
 
 def _read(folder: RunFolder, verdict: str, files: Sequence[Path], places: Sequence[_Place]) -> list[Sample]:
-    rows = [_row(files[place.file], place.row) for place in places]
+    rows = [row_of(files[place.file], place.row) for place in places]
     facts = _facts(folder, rows)
     return [_sample(folder, verdict, row, facts.get((row["source"], row["id"]), {})) for row in rows]
 
@@ -214,7 +215,7 @@ def _batches(file: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
         raise RunFolderError(f"{file}: cannot be read ({line(str(error))})") from error
 
 
-def _row(file: Path, row: int) -> dict[str, Any]:
+def row_of(file: Path, row: int) -> dict[str, Any]:
     """A whole row of a file by its number; reads the row group that has it and no other."""
     frame = pl.scan_parquet(file, glob=False, hive_partitioning=False).slice(row, 1)
     return frame.collect(engine="streaming").row(0, named=True)
@@ -254,7 +255,7 @@ def _sample(folder: RunFolder, verdict: str, row: Mapping[str, Any], facts: Mapp
         range=folder.range(reason, facts) if reason is not None else None,
         broken=tuple(facts.get("broken") or ()),
         signals={name: facts[name] for name in folder.signals if facts.get(name) is not None},
-        survivor=facts.get("survivor"),
+        survivor=facts.get("earlier") or facts.get("survivor"),
         text=text,
     )
 

@@ -4,7 +4,10 @@ A row's fate is where it is struck first: by a fixed event (it could not be read
 that never measured it, or by deduplication. Where an earlier verdict kept a step from measuring, the outcome is
 `unmeasured`, never a guess. Two things make deduplication an estimate where verdicts change: a document that newly
 passes the filters was never compared with others, and a dropped one may have been the only link between two halves of
-a cluster. The heir of a cluster whose survivor goes is its smallest ordinal that still passes.
+a cluster. The heir of a cluster whose survivor goes is its smallest ordinal that still passes, whatever is preferred;
+which of several steps drops the others stays as it was. Where one of several is left out, the ledger does not tell
+which members of a cluster the others would still join: what it had dropped is `unmeasured` by those that follow, and so
+are heirs.
 """
 
 from collections.abc import Mapping
@@ -101,28 +104,31 @@ class Replay:
 
         What is held in memory is a number for each such cluster, not for each document.
         """
-        barrier, none = self._barrier(), pl.DataFrame(schema={"ordinal": pl.UInt64, "heir": pl.Boolean})
-        if barrier is None or self.ranges == self.run.ranges():
+        barriers, none = self._barriers(), pl.DataFrame(schema={"ordinal": pl.UInt64, "heir": pl.Boolean})
+        if not barriers or self.ranges == self.run.ranges():
             return none
-        here = pl.col("first") > barrier
+        here = pl.col("first") > barriers[0]
         lost = rows.filter(pl.col("cluster") == pl.col("ordinal"), ~here).select("cluster")
         gone = lost.collect(engine="streaming")
         if not gone.height:
             return none
-        losers = rows.filter(pl.col("old") == barrier, here, pl.col("cluster").is_not_null())
+        losers = rows.filter(pl.col("old").is_in(barriers), here, pl.col("cluster").is_not_null())
         heirs = losers.join(gone.lazy(), on="cluster", how="semi").group_by("cluster").agg(pl.col("ordinal").min())
         return heirs.select("ordinal", heir=pl.lit(True)).collect(engine="streaming")
 
     def _fate(self, heir: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
         """Outcome and reason of a row: what strikes first, and deduplication where that comes earlier."""
-        barrier = self._barrier()
-        first = pl.col("first")
-        loses = pl.lit(False) if barrier is None else (pl.col("old") == barrier) & (first > barrier) & ~heir
+        first, barriers = pl.col("first"), self._barriers()
+        loses = pl.col("old").is_in(barriers) & (first > pl.col("old"))
+        doubtful = loses & heir & pl.lit(len(barriers) < len(self._dedup()))
+        loses &= ~heir
         names = dict(enumerate(step.name for step in self.run.steps))
         columns = dict(enumerate(self._columns))
         outcome = (
             pl.when(loses | ((first == pl.col("fixed")) & (first < _NEVER)))
             .then("verdict")
+            .when(doubtful)
+            .then(pl.lit(UNMEASURED))
             .when(first == _NEVER)
             .then(pl.lit("kept"))
             .when(first == pl.col("broken"))
@@ -136,6 +142,8 @@ class Replay:
                     [*(pl.when(first == place).then(column) for column, place in self._drops().items()), "reason"]
                 )
             )
+            .when(doubtful)
+            .then(_choose(pl.col("old"), names, None, pl.String()))
             .when(first == _NEVER)
             .then(pl.lit(""))
             .when(first == pl.col("broken"))
@@ -153,10 +161,13 @@ class Replay:
             if column in self.run.signals
         }
 
-    def _barrier(self) -> int | None:
-        """The place of the deduplication step, if the run has one that is not left out."""
-        places = [place for place, step in enumerate(self.run.steps) if step.kind == "dedup"]
-        return places[0] if places and self.run.steps[places[0]].name not in self.off else None
+    def _dedup(self) -> list[int]:
+        """The places of all steps of deduplication."""
+        return [place for place, step in enumerate(self.run.steps) if step.kind == "dedup"]
+
+    def _barriers(self) -> list[int]:
+        """The places of those that are not left out."""
+        return [place for place in self._dedup() if self.run.steps[place].name not in self.off]
 
     def _kind(self, place: int) -> str:
         return "reader" if place == READ else self.run.steps[place].kind
@@ -188,7 +199,7 @@ class Replay:
         text yet; others it may change but hardly lose.
         """
         groups, ranged = self._groups(), {self.run.owner(column) for column in self._columns}
-        barrier = [place for place, step in enumerate(self.run.steps) if step.kind == "dedup"][:1]
+        barrier = self._dedup()[:1]
         old = _choose(pl.col("old"), {READ: -1, **dict(enumerate(groups))}, len(groups), pl.Int16())
         found: list[pl.Expr] = []
         for group in dict.fromkeys(groups):
@@ -197,6 +208,7 @@ class Replay:
             seen = old >= group
             if kind == "dedup":
                 needed = [place for place in places if self.run.steps[place].name not in self.off]
+                seen |= pl.col("old").is_in(self._barriers())  # through the document that stands for it
             else:
                 later = {self.run.steps[place].name for place, number in enumerate(groups) if number >= group}
                 signals = [pl.col(c).is_not_null() for c in self.run.signals if self.run.owner(c) in later]

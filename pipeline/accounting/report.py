@@ -10,14 +10,18 @@ from typing import Any
 
 import jinja2
 
+from pipeline.accounting.contamination import contamination
+from pipeline.accounting.cuts import frequent
 from pipeline.accounting.escape import visible
 from pipeline.accounting.folder import RunFolder, tokens
 from pipeline.accounting.histogram import Histogram, Labels, histograms
 from pipeline.accounting.inspect import explain, samples_by_reason
+from pipeline.accounting.proof import COLUMNS
 from pipeline.accounting.stats import stats
 from pipeline.accounting.tables import interval, number, seconds, share
 
 _SAMPLES = 3
+_FREQUENT = 30
 _CHARS = 1200
 
 
@@ -38,9 +42,12 @@ def write_report(run: Path | RunFolder) -> str:
     template = environment.from_string((files("pipeline.accounting") / "report.html.jinja").read_text(encoding="utf-8"))
     return template.render(
         stats=counted,
+        proof_columns=COLUMNS,
         limit=folder.setting("limit"),
         charts=[_chart(found) for found in histograms(folder)],
+        frequent=frequent(folder, n=_FREQUENT),
         samples=samples_by_reason(folder, _SAMPLES),
+        contamination=list(contamination(folder)),
     )
 
 

@@ -19,6 +19,7 @@ from filters.base import Range
 from pipeline.accounting.escape import line
 from pipeline.accounting.folder import RunFolder, footer, tokens
 from pipeline.accounting.funnel import Funnel, build
+from pipeline.accounting.proof import Proof, proof_table, proofs, warnings
 from pipeline.accounting.tables import SIZES, beside, interval, number, seconds, share, short, table
 from pipeline.accounting.tally import Tally, Work, file_counts, ledger_tallies, merged, receipt_work, uneven
 from pipeline.schema import VERDICTS
@@ -30,13 +31,16 @@ class ConservationError(Exception):
 
 @dataclass(frozen=True)
 class Stats:
-    """The funnels of a run, and its ranges by signal; `complete` once every record has its row in the ledger."""
+    """The funnels of a run, its ranges by signal, the proofs of its deduplication, and what is wrong with that;
+    `complete` once every record has its row in the ledger."""
 
     run: str
     complete: bool
     sources: Mapping[str, Funnel]
     total: Funnel
     ranges: Mapping[str, Range]
+    proofs: Sequence[Proof]
+    warnings: Sequence[str]
 
     def to_dict(self) -> dict[str, Any]:
         """What `gristmill stats --json` prints."""
@@ -45,6 +49,8 @@ class Stats:
             "complete": self.complete,
             "sources": {name: funnel.to_dict() for name, funnel in self.sources.items()},
             "total": self.total.to_dict(),
+            "proofs": {proof.step: dict(proof.found) for proof in self.proofs},
+            "warnings": list(self.warnings),
         }
 
 
@@ -63,7 +69,9 @@ def stats(run: Path | RunFolder) -> Stats:
     whole = all(whole for _, _, whole in counted.values())
     funnels = {name: build(folder, *parts, source=name) for name, parts in counted.items()}
     total = build(folder, merged(tally for tally, _, _ in counted.values()), everything, whole).entered_by(funnels)
-    return Stats(str(folder.path), whole and bool(folder.meta.get("complete")), funnels, total, folder.ranges())
+    complete, proved = whole and bool(folder.meta.get("complete")), proofs(folder)
+    wrong = warnings(folder, proved, total)
+    return Stats(str(folder.path), complete, funnels, total, folder.ranges(), proved, wrong)
 
 
 def conservation(run: Path | RunFolder) -> None:
@@ -163,6 +171,15 @@ def reason_table(title: str, funnel: Funnel) -> Table:
     return table(title, ("reason", "verdict", "records", "of all"), rows)
 
 
+def cut_table(title: str, funnel: Funnel) -> Table:
+    """What steps have taken out of texts, in characters, and of all that came to the first of them."""
+    cutting = [stage for stage in funnel.stages if stage.cut is not None]
+    cut, dropped = sum(stage.cut or 0 for stage in cutting), sum(stage.chars or 0 for stage in cutting)
+    whole = (funnel.chars or 0) + dropped + cut
+    rows = [(stage.name, number(stage.cut), share(stage.cut or 0, whole)) for stage in cutting]
+    return table(title, ("step", "chars cut", "of all chars"), rows)
+
+
 def render(counted: "Stats | Comparison") -> RenderableType:
     """The funnel of every source, and of all where there are several; of two runs the differences."""
     if isinstance(counted, Comparison):
@@ -174,8 +191,12 @@ def render(counted: "Stats | Comparison") -> RenderableType:
         parts.append(funnel_table(f"source {name}", funnel))
         if funnel.dropped or funnel.quarantine or funnel.ignored:
             parts.append(reason_table(f"reasons in {name}", funnel))
+        if any(stage.cut is not None for stage in funnel.stages):
+            parts.append(cut_table(f"cut in {name}", funnel))
     if len(counted.sources) != 1:
         parts.append(funnel_table("all sources", counted.total))
+    parts += [proof_table(proof) for proof in counted.proofs]
+    parts += [Text(f"warning: {line(words)}", style="bold red") for words in counted.warnings]
     return Group(*parts)
 
 

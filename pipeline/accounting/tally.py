@@ -20,6 +20,8 @@ class Tally:
     rows: Counter[Key] = field(default_factory=Counter)
     chars: Counter[Key] = field(default_factory=Counter)
     bytes: Counter[Key] = field(default_factory=Counter)
+    cut: Counter[str] = field(default_factory=Counter)
+    """By step: the characters that it has cut out of texts."""
 
     def of(self, verdict: str) -> dict[str, int]:
         """Records of a verdict by reason, the most frequent first."""
@@ -30,6 +32,7 @@ class Tally:
         """Take the counts of another tally in."""
         for mine, theirs in ((self.rows, other.rows), (self.chars, other.chars), (self.bytes, other.bytes)):
             mine.update(theirs)
+        self.cut.update(other.cut)
 
 
 @dataclass
@@ -56,17 +59,24 @@ def ledger_tallies(run: RunFolder) -> dict[str, Tally]:
     counted: dict[str, Tally] = {}
     if ledger is None:
         return counted
+    cuts = [step.name for step in run.steps if step.cuts and f"{step.name}.cut" in run.signals]
     frame = (
         ledger.group_by("source", "verdict", pl.col("reason").fill_null(""))
-        .agg(pl.len().alias("rows"), pl.col("chars").sum(), pl.col("bytes").sum())
+        .agg(
+            pl.len().alias("rows"),
+            pl.col("chars").sum(),
+            pl.col("bytes").sum(),
+            *(pl.col(f"{name}.cut").sum() for name in cuts),
+        )
         .sort("source", "verdict", "reason")
         .collect(engine="streaming")
     )
-    for source, verdict, reason, rows, chars, num_bytes in frame.iter_rows():
+    for source, verdict, reason, rows, chars, num_bytes, *cut in frame.iter_rows():
         tally = counted.setdefault(source, Tally())
         tally.rows[verdict, reason] += rows
         tally.chars[verdict, reason] += chars
         tally.bytes[verdict, reason] += num_bytes
+        tally.cut.update(dict(zip(cuts, cut, strict=True)))
     return counted
 
 
@@ -91,13 +101,11 @@ def receipt_work(run: RunFolder) -> dict[str | None, Work]:
     Time that a task did not spend in steps is that of reading in the first stage, of deduplication in the tasks that
     find clusters, and else of writing.
     """
-    dedup = next((step.name for step in run.steps if step.kind == "dedup"), "dedup")
-    rest = {"read": "read", "bands": dedup, "clusters": dedup}
     summed: dict[str | None, Work] = {}
     for receipt in run.receipts():
         work, stage = summed.setdefault(receipt["source"], Work()), receipt["stage"]
-        spent = {step["name"]: step["seconds"] for step in receipt["steps"]}
-        name = rest.get(stage, "write")
+        spent = {step["name"]: step["seconds"] for step in receipt["steps"]} | receipt.get("keys", {})
+        name = "read" if stage == "read" else run.owner(stage) or "write"
         spent[name] = spent.get(name, 0.0) + max(receipt["seconds"] - sum(spent.values()), 0.0)
         for name, seconds in spent.items():
             work.seconds[name] = work.seconds.get(name, 0.0) + seconds

@@ -209,7 +209,8 @@ def _targets(folder: RunFolder, name: str, ends: Range | None) -> list[str]:
             if mine := [key for key in ranges if folder.owner(key) == name]:
                 return list(dict.fromkeys(key.partition(LANGUAGE)[0] for key in mine))
             raise RunFolderError(f"'{line(name)}' has no ranges that could be off")
-        raise RunFolderError(f"'{line(name)}' changes text and drops nothing")
+        drops = "what else would be left is known after a new run" if step.drops else "drops nothing"
+        raise RunFolderError(f"'{line(name)}' changes text and {drops}")
     measured = [column for column, kind in folder.signals.items() if kind.is_numeric() or kind == pl.Boolean]
     ranged = (key.partition(LANGUAGE)[0] for key in ranges)
     known = [c for c in dict.fromkeys((*measured, *ranged)) if (s := folder.owner(c)) and steps[s].kind == "filter"]

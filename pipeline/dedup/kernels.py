@@ -3,6 +3,8 @@
 All of them are integer arithmetic modulo 2^64 or 2^32, equal on every machine, and take time linear in the text.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -140,6 +142,18 @@ def split_words(data: U8, start: int, end: int, letters: Alphabet, heads: U8, ou
 
 
 @compiled
+def split_characters(text: U8, size: int, ends: I64, hashes: U64) -> int:
+    """The same for code points of `text[:size]`: hash each, and write where it ends; return their number."""
+    count, i = 0, 0
+    while i < size:
+        point, width = _decode(text, i)
+        i += width
+        hashes[count], ends[count] = _mix64(np.uint64(point) * _ROLL + _1), i
+        count += 1
+    return count
+
+
+@compiled
 def _hash_words(packed: U64, ends: I64, count: int, hashes: U64) -> None:
     """Hash each word of what `split_words` wrote, seen as 64-bit numbers, eight bytes at a time."""
     start = 0
@@ -228,12 +242,12 @@ def sha1_32(data: U8, start: int, end: int, schedule: U32) -> np.uint32:
 
 
 @compiled
-def _shingle_sha1(out: U8, ends: I64, count: int, size: int, hashes: U32) -> int:
-    """Hash each run of `size` words, joined by spaces, as datasketch would; return the number of runs."""
+def _shingle_sha1(out: U8, ends: I64, count: int, size: int, gap: int, hashes: U32) -> int:
+    """Hash each run of `size` units, `gap` bytes apart, as datasketch would; return the number of runs."""
     size = min(size, count)
     schedule = np.empty(80, np.uint32)
     for k in range(count - size + 1):
-        start = ends[k - 1] + 1 if k else 0
+        start = ends[k - 1] + gap if k else 0
         hashes[k] = _mix32(sha1_32(out, start, ends[k + size - 1], schedule))
     return count - size + 1
 
@@ -249,35 +263,85 @@ def _minima(hashes: U32, count: int, factors: U32, terms: U32, out: U32) -> None
         out[p] = least
 
 
+class How(NamedTuple):
+    """How documents become shingles: of how many units, those being code points or else words, hashed by SHA-1 or not;
+    `heads` as in `split_words`."""
+
+    letters: Alphabet
+    heads: U8
+    size: int
+    characters: bool
+    sha1: bool
+
+
+@njit(inline="always")
+def _longest(offsets: I64) -> int:
+    longest = 0
+    for k in range(len(offsets) - 1):
+        longest = max(longest, offsets[k + 1] - offsets[k])
+    return longest
+
+
 @compiled
-def signatures(
-    data: U8, offsets: I64, letters: Alphabet, heads: U8, shingle: int, sha1: bool, factors: U32, terms: U32, out: U32
-) -> NDArray[np.bool_]:
+def _shingles(data: U8, start: int, end: int, how: How, packed: U64, ends: I64, units: U64, hashes: U32) -> int:
+    """Write the hashes of the shingles of `data[start:end]`, in their order, to `hashes`; return their number."""
+    text = packed.view(np.uint8)
+    count = split_words(data, start, end, how.letters, how.heads, text, ends)
+    if count == 0:
+        return 0
+    if how.characters:
+        count = split_characters(text, ends[count - 1], ends, units)
+    elif not how.sha1:
+        _hash_words(packed, ends, count, units)
+    if how.sha1:
+        return int(_shingle_sha1(text, ends, count, how.size, 0 if how.characters else 1, hashes))
+    return int(_shingle_hashes(units, count, how.size, hashes))
+
+
+@njit(inline="always")
+def _room(longest: int, how: How) -> tuple[U64, I64, U64, U32]:
+    """Scratch for `_shingles` of documents of up to `longest` bytes."""
+    size = longest * how.letters.growth
+    units = size + 1 if how.characters else longest // 2 + 2
+    packed = np.empty((size >> 3) + 2, np.uint64)
+    return packed, np.empty(units, np.int64), np.empty(units, np.uint64), np.empty(units, np.uint32)
+
+
+@compiled
+def signatures(data: U8, offsets: I64, how: How, factors: U32, terms: U32, out: U32) -> NDArray[np.bool_]:
     """Write the signature of document k, `data[offsets[k]:offsets[k + 1]]`, to `out[k]`; return which have a word.
 
     A document without one gets the value that no permutation is above, 2^32 - 1, in every place.
     """
     found = np.ones(len(offsets) - 1, np.bool_)
-    longest = 0
+    packed, ends, units, hashes = _room(_longest(offsets), how)
     for k in range(len(offsets) - 1):
-        longest = max(longest, offsets[k + 1] - offsets[k])
-    packed = np.empty((longest * letters.growth >> 3) + 2, np.uint64)
-    text = packed.view(np.uint8)
-    ends = np.empty(longest // 2 + 2, np.int64)
-    words = np.empty(longest // 2 + 1, np.uint64)
-    hashes = np.empty(longest // 2 + 1, np.uint32)
-    for k in range(len(offsets) - 1):
-        count = split_words(data, offsets[k], offsets[k + 1], letters, heads, text, ends)
+        count = _shingles(data, offsets[k], offsets[k + 1], how, packed, ends, units, hashes)
         if count == 0:
             found[k], out[k] = False, np.uint32(0xFFFFFFFF)
-            continue
-        if sha1:
-            count = _shingle_sha1(text, ends, count, shingle, hashes)
         else:
-            _hash_words(packed, ends, count, words)
-            count = _shingle_hashes(words, count, shingle, hashes)
-        _minima(hashes, count, factors, terms, out[k])
+            _minima(hashes, count, factors, terms, out[k])
     return found
+
+
+@compiled
+def shingle_sets(data: U8, offsets: I64, how: How) -> tuple[U32, I64]:
+    """The hashes of each document's shingles, sorted and each once, one document after another, and where each ends."""
+    packed, units_ends, units, hashes = _room(_longest(offsets), how)
+    ends = np.empty(len(offsets) - 1, np.int64)
+    values = np.empty(max(1024, offsets[-1] - offsets[0]), np.uint32)
+    used = 0
+    for k in range(len(offsets) - 1):
+        count = _shingles(data, offsets[k], offsets[k + 1], how, packed, units_ends, units, hashes)
+        mine = np.sort(hashes[:count])
+        if used + count > len(values):
+            values = np.concatenate((values, np.empty(used + count, np.uint32)))
+        for i in range(count):
+            if i == 0 or mine[i] != mine[i - 1]:
+                values[used] = mine[i]
+                used += 1
+        ends[k] = used
+    return values[:used].copy(), ends
 
 
 @compiled

@@ -62,25 +62,38 @@ class Row:
         self.ratio = self.ours / self.opponent if self.more_is_better else self.opponent / self.ours
 
 
-def interpreter(name: str, requirements: Sequence[str], bare: Sequence[str] = ()) -> Path:
+def interpreter(name: str, requirements: Sequence[str], bare: Sequence[str] = (), base: str = sys.executable) -> Path:
     """Return the Python of an environment with these requirements; it is made by pip once and kept in the cache.
 
     Args:
         bare: requirements that are installed without what they ask for in turn, because that is gigabytes which the
             benchmark has no use for; what it does have a use for is listed in `requirements`.
+        base: the Python that it is made of, for opponents that do not run on ours.
     """
-    key = hashlib.sha256("\n".join([sys.version, *requirements, *bare]).encode()).hexdigest()[:12]
+    version = sys.version if base == sys.executable else base
+    key = hashlib.sha256("\n".join([version, *requirements, *bare]).encode()).hexdigest()[:12]
     folder = CACHE / f"{name}-{key}"
     python, complete = folder / "bin" / "python", folder / "complete"
     if not complete.exists():
         print(f"making an environment for {name}: {folder}", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        subprocess.run([base, "-m", "venv", "--clear", str(folder)], check=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, *requirements], check=True)
         if bare:
             subprocess.run([*pip, "--no-deps", *bare], check=True)
         complete.touch()
     return python
+
+
+def product() -> Path:
+    """Return the `gristmill` of an environment with what this checkout requires and nothing else.
+
+    Beside it would stand what tests and training need, some of which NumPy's neighbours import as soon as it is there.
+    """
+    files = [ROOT / "pyproject.toml", ROOT / "constraints.txt"]
+    key = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+    python = interpreter(f"product-{key}", ["--constraint", str(ROOT / "constraints.txt"), "--editable", str(ROOT)])
+    return python.with_name("gristmill")
 
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> Usage:

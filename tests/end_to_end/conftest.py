@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+RESULTS = ("shards", "ledger", "dropped", "cut", "quarantine")
+
 CONFIG = """
 sources:
   web: {{use: warc, paths: ["{folder}/web.warc.gz"]}}
@@ -77,10 +79,10 @@ def recipes() -> Path:
 
 @pytest.fixture(scope="session")
 def hashes() -> Callable[[Path], dict[str, str]]:
-    """SHA-256 of every file of a run that others read: shards, ledger, dropped texts, quarantine and the card."""
+    """SHA-256 of every file of a run that others read: those in the folders of results, and the card."""
 
     def of(run: Path) -> dict[str, str]:
-        files = [path for part in ("shards", "ledger", "dropped", "quarantine") for path in (run / part).rglob("*")]
+        files = [path for part in RESULTS for path in (run / part).rglob("*")]
         return {
             path.relative_to(run).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted([*files, run / "README.md"])

@@ -191,7 +191,7 @@ def test_an_edited_plugin_redoes_what_depends_on_it(written: Write, gristmill: R
     run = folder / "run"
     gristmill("curate", folder / "run.yaml", "--out", run, "--workers", "1")
     assert states(gristmill, folder / "run.yaml", run) == {
-        stage: {"done"} for stage in ("read", "bands", "clusters", "shard")
+        stage: {"done"} for stage in ("read", "exact.sort", "exact.clusters", "shard")
     }
     (folder / "filters.py").write_text(PLUGIN.replace('"aeiou"', '"aeiouy"'))
     assert states(gristmill, folder / "run.yaml", run)["read"] == {"done"}

@@ -25,7 +25,12 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Step]:
     """Make a step with its defaults, and with a value for what it requires."""
     words = tmp_path_factory.mktemp("lists") / "en"
     words.write_text("bad", encoding="utf-8")
-    required = {
+    items = words.with_name("set.jsonl")
+    items.write_text('{"question": "one two three four five"}', encoding="utf-8")
+    evaluation = {"sets": {"mine": {"paths": str(items), "question": "question"}}}
+    required: dict[str, dict[str, Any]] = {
+        "decontaminate": evaluation,
+        "cut_contamination": evaluation,
         "bad_words": {"lists": words},
         "datatrove": {"block": "datatrove.pipeline.filters.GopherQualityFilter"},
     }
@@ -60,12 +65,13 @@ def test_settings_are_those_that_a_config_can_have(name: str, make: Callable[[st
     written = make(name).model_dump(mode="json")
     assert settings == {key: written[key] for key in settings}
     assert set(entry.settings) == set(written) - {"keep", "gate"}
-    assert (name in ("bad_words", "datatrove")) == any(value.required for value in entry.settings.values())
+    asking = ("bad_words", "datatrove", "decontaminate", "cut_contamination")
+    assert (name in asking) == any(value.required for value in entry.settings.values())
 
 
 def test_what_a_setting_does_is_what_stands_below_it() -> None:
     settings = catalogue("minhash")[0].settings
-    assert settings["shingle"].text == "Words in a shingle. Longer ones see fewer documents as similar."
+    assert settings["shingle"].text == "Words or characters in a shingle. Longer ones see fewer documents as similar."
     assert settings["rows"].text == ""
     assert catalogue("code_html")[0].gate is False
     assert catalogue("url")[0].gate is True

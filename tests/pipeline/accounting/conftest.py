@@ -54,6 +54,7 @@ STEPS = [
     ("gopher", "filter", False),
     ("lines", "filter", False),
     ("language", "filter", True),
+    ("exact", "dedup", False),
     ("minhash", "dedup", False),
     ("pii", "transform", False),
     ("late", "filter", False),
@@ -62,13 +63,13 @@ STEPS = [
 
 @dataclass
 class Doc:
-    """One record: what reading says of it, its text, every signal, and the clique of duplicates that it is in."""
+    """One record: what reading says of it, its text, every signal, and its clique of duplicates for each such step."""
 
     ordinal: int
     source: str
     text: str
     values: dict[str, Any]
-    clique: int
+    cliques: dict[str, int]
     read: tuple[str, str] | None = None
     failed: bool = False
     verdict: str = ""
@@ -117,7 +118,9 @@ def documents(seed: int, count: int, sources: tuple[str, ...]) -> list[Doc]:
             "pii.emails": rng.randint(0, 3),
             "late.value": rng.choice([0.0, 0.1, 0.5, 0.9]),
         }
-        doc = Doc(ordinal << 3, rng.choice(sources), text, values, clique=rng.randint(0, count // 3))
+        copy = rng.randint(0, count)
+        cliques = {"exact": copy, "minhash": copy % (count // 3)}  # copies are also alike
+        doc = Doc(ordinal << 3, rng.choice(sources), text, values, cliques)
         kind = rng.random()
         if kind < 0.05:
             doc.read = ("dropped", "read.content_type")
@@ -143,18 +146,23 @@ def curate(docs: list[Doc], ranges: Ranges, measure: str, steps: list[tuple[str,
         if not doc.verdict:
             alive.append(doc)
     if barrier:
-        cliques: dict[int, list[Doc]] = {}
+        compared, stands_for = list(alive), {doc.ordinal: doc.ordinal for doc in alive}
+        for name in barrier:
+            cliques: dict[int, list[Doc]] = {}
+            for doc in alive:
+                cliques.setdefault(doc.cliques[name], []).append(doc)
+            for first, *others in cliques.values():
+                for doc in others:
+                    doc.verdict, doc.reason = "dropped", f"dedup.{name}"
+                    gone = doc.ordinal
+                    stands_for = {o: first.ordinal if s == gone else s for o, s in stands_for.items()}
+            alive = [doc for doc in alive if not doc.verdict]
+        sizes = Counter(stands_for.values())
+        for doc in compared:
+            if sizes[stands_for[doc.ordinal]] > 1:
+                doc.cluster, doc.size = stands_for[doc.ordinal], sizes[stands_for[doc.ordinal]]
         for doc in alive:
-            cliques.setdefault(doc.clique, []).append(doc)
-        for members in cliques.values():
-            for doc in members:
-                if len(members) > 1:
-                    doc.cluster, doc.size = members[0].ordinal, len(members)
-                if doc is not members[0]:
-                    doc.verdict, doc.reason = "dropped", "dedup.minhash"
-        alive = [doc for doc in alive if not doc.verdict]
-        for doc in alive:
-            _walk(doc, steps[len(early) + 1 :], ranges, measure)
+            _walk(doc, steps[len(early) + len(barrier) :], ranges, measure)
     for doc in docs:
         doc.verdict = doc.verdict or "kept"
 
@@ -259,8 +267,9 @@ def write(
             heads = {"read": ("read", "extract"), "judge": ("url", *heads["judge"])}
         for stage, own in {**heads, "shard": ("dedup", "pii", "late")}.items():
             left = receipt(path, f"{stage}-{source}-{number}", stage, source, left, own)
-    entry = {"task": "clusters", "stage": "clusters", "source": None, "seconds": 2.5, "steps": [], "counts": {}}
-    (path / "receipts" / "clusters.json").write_text(json.dumps(entry))
+    for kind in ("sort", "clusters"):
+        entry = {"task": kind, "stage": f"minhash.{kind}", "source": None, "seconds": 1.25, "steps": [], "counts": {}}
+        (path / "receipts" / f"{kind}.json").write_text(json.dumps(entry))
     return path
 
 

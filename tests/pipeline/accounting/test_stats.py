@@ -52,7 +52,19 @@ def test_each_step_takes_in_what_the_one_before_let_out(make_run: MakeRun) -> No
     for name, source in counted["sources"].items():
         stages = source["stages"]
         names = [stage["name"] for stage in stages]
-        assert names == ["read", "url", "extract", "gopher", "lines", "language", "minhash", "pii", "late", "write"]
+        assert names == [
+            "read",
+            "url",
+            "extract",
+            "gopher",
+            "lines",
+            "language",
+            "exact",
+            "minhash",
+            "pii",
+            "late",
+            "write",
+        ]
         assert stages[0]["in"] == source["read"] and stages[-1]["out"] == source["kept"]
         for stage, following in zip(stages, stages[1:], strict=False):
             assert stage["out"] == following["in"]
@@ -77,11 +89,11 @@ def test_duckdb_counts_the_same(make_run: MakeRun) -> None:
 def test_an_unfinished_run_is_counted_by_its_receipts(make_run: MakeRun) -> None:
     run, docs = make_run(seed=14, complete=False)
     for file in (*run.glob("ledger/*/*"), *run.glob("receipts/*")):
-        if file.suffix == ".parquet" or json.loads(file.read_text())["stage"] in ("shard", "clusters"):
+        if file.suffix == ".parquet" or json.loads(file.read_text())["stage"] in ("shard", "minhash.clusters"):
             file.unlink()
     counted = stats(run).to_dict()
     assert counted["complete"] is False
-    late = ("dedup.minhash", "late.value")
+    late = ("dedup.exact", "dedup.minhash", "late.value")
     for name, source in counted["sources"].items():
         mine = [doc for doc in docs if doc.source == name]
         assert source["read"] == len(mine)

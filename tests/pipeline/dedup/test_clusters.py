@@ -1,21 +1,29 @@
-"""From signature files to clusters, against connected components found by brute force and real planted duplicates."""
+"""From keys to clusters, against connected components found by brute force and real planted duplicates."""
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.dedup.bands import EDGES, KEY_SPACE, partition_edges, partitions, write_signatures, write_table
-from pipeline.dedup.clusters import clusters_between, write_clusters
-from pipeline.dedup.exact import Exact
+from pipeline.dedup.bands import (
+    KEY_SPACE,
+    direct_edges,
+    edges_of,
+    partition_edges,
+    partitions,
+    write_array,
+    write_keys,
+    write_run,
+)
+from pipeline.dedup.clusters import CLUSTERS, clusters_between, dropped_between, write_clusters
 from pipeline.dedup.minhash import MinHash
 
 Documents = dict[int, tuple[int, ...]]
@@ -45,64 +53,170 @@ def components(edges: Iterable[Sequence[int]]) -> list[tuple[int, int, int]]:
     return [(node, *found[node]) for node in sorted(found)]
 
 
-def files(folder: Path, documents: Documents, count: int) -> list[Path]:
-    paths = [folder / f"signatures-{k}.parquet" for k in range(count)]
+NONE = np.empty(0, np.uint64)
+
+
+def files(folder: Path, documents: Documents, count: int, name: str = "keys") -> list[Path]:
+    paths = [folder / f"{name}-{k}.npy" for k in range(count)]
     for k, path in enumerate(paths):
-        mine = {ordinal: keys for ordinal, keys in documents.items() if ordinal % count == k}
+        mine = {ordinal: documents[ordinal] for ordinal in sorted(documents) if ordinal % count == k}
         keys = np.array(list(mine.values()), np.uint64).reshape(len(mine), 2)
-        write_signatures(path, np.array(list(mine), np.uint64), keys)
+        write_keys(path, np.array(list(mine), np.uint64), keys)
     return paths
 
 
-def cluster(folder: Path, signatures: Sequence[Path], bands: int, ranges: Sequence[tuple[int, int]]) -> Path:
-    edges = [folder / f"edges-{band}-{lo}.parquet" for band in range(bands) for lo, _ in ranges]
+def cluster(
+    folder: Path,
+    keys: Sequence[Path],
+    bands: int,
+    ranges: Sequence[tuple[int, int]],
+    chained: bool = False,
+    without: np.ndarray = NONE,
+    **how: Any,
+) -> Path:
+    """Through one run a file, and one file of edges a band and range."""
+    runs = [folder / f"run-{k}.npy" for k in range(len(keys))]
+    for path, run in zip(keys, runs, strict=True):
+        write_run([path], bands, without, run)
+    edges = [folder / f"edges-{band}-{lo}.npy" for band in range(bands) for lo, _ in ranges]
     for path, (band, (lo, hi)) in zip(edges, itertools.product(range(bands), ranges), strict=True):
-        partition_edges(signatures, band, lo, hi, path)
-    write_clusters(edges, folder / "clusters.parquet")
+        partition_edges(runs, band, lo, hi, chained, path)
+    write_clusters(edges, folder / "clusters.parquet", **how)
     return folder / "clusters.parquet"
 
 
-@given(_DOCUMENTS, st.integers(1, 3), st.lists(_KEYS, max_size=3), st.booleans())
-def test_clusters_are_connected_components(
-    tmp_path_factory: pytest.TempPathFactory, documents: Documents, count: int, cuts: list[int], reverse: bool
-) -> None:
-    folder = tmp_path_factory.mktemp("clusters")
-    edges = [
+def rows(path: Path) -> list[tuple[int, int, int]]:
+    """(ordinal, cluster, size)."""
+    return clusters_between(path, 0, KEY_SPACE).drop("dropped_by").rows()
+
+
+def write_pairs(path: Path, pairs: Sequence[Sequence[int]]) -> Path:
+    columns = np.array(pairs, np.uint64).reshape(len(pairs), 2).T
+    write_array(path, columns.shape, iter(columns))
+    return path
+
+
+def equal_keys(documents: Documents) -> list[list[int]]:
+    return [
         sorted((a, b))
         for a, b in itertools.combinations(documents, 2)
         if any(x == y for x, y in zip(documents[a], documents[b], strict=True))
     ]
-    bounds = sorted({0, *cuts, KEY_SPACE})
-    signatures = files(folder, documents, count)
-    path = cluster(folder, signatures[::-1] if reverse else signatures, 2, list(itertools.pairwise(bounds)))
-    assert clusters_between(path, 0, KEY_SPACE).rows() == components(edges)
-    one_range = cluster(folder, files(folder, documents, 1), 2, [(0, KEY_SPACE)])
-    whole = one_range.read_bytes()
-    assert cluster(folder, signatures, 2, list(itertools.pairwise(bounds))).read_bytes() == whole
+
+
+@given(_DOCUMENTS, st.integers(1, 3), st.lists(_KEYS, max_size=3), st.booleans(), st.booleans())
+def test_clusters_are_connected_components(
+    tmp_path_factory: pytest.TempPathFactory,
+    documents: Documents,
+    count: int,
+    cuts: list[int],
+    reverse: bool,
+    chained: bool,
+) -> None:
+    folder = tmp_path_factory.mktemp("clusters")
+    ranges = list(itertools.pairwise(sorted({0, *cuts, KEY_SPACE})))
+    keys = files(folder, documents, count)
+    path = cluster(folder, keys[::-1] if reverse else keys, 2, ranges, chained)
+    assert rows(path) == components(equal_keys(documents))
+    whole = path.read_bytes()
+    direct_edges(keys, 2, NONE, chained, folder / "edges.npy")
+    write_clusters([folder / "edges.npy"], folder / "direct.parquet")
+    assert (folder / "direct.parquet").read_bytes() == whole
+
+
+@given(_DOCUMENTS, st.lists(_KEYS, min_size=12, max_size=12), st.integers(1, 3), st.data())
+def test_a_later_step_goes_on_with_those_who_stay(
+    tmp_path_factory: pytest.TempPathFactory, documents: Documents, others: list[int], count: int, data: st.DataObject
+) -> None:
+    """Two steps against one document after another in plain Python, each with an order of its own for who stays."""
+    folder = tmp_path_factory.mktemp("steps")
+    second = {ordinal: (key, ordinal) for ordinal, key in zip(documents, others, strict=False)}
+    orders = [
+        dict(zip(sorted(documents), data.draw(st.permutations(range(len(documents)))), strict=True)) for _ in "12"
+    ]
+
+    def rank(order: dict[int, int]) -> Callable[[pl.DataFrame], pl.DataFrame]:
+        return lambda members: members.sort(
+            "root", pl.col("ordinal").map_elements(order.__getitem__, return_dtype=pl.Int64)
+        )
+
+    half = [(0, 2**63), (2**63, KEY_SPACE)]
+    first = cluster(folder, files(folder, documents, count), 2, half, rank=rank(orders[0]))
+    first = first.rename(folder / "first.parquet")
+    gone = dropped_between(first, 0, KEY_SPACE)
+    keys = files(folder, second, count, "second")
+    path = cluster(folder, keys, 2, half, without=gone, number=1, earlier=first, rank=rank(orders[1]))
+
+    stands_for = {ordinal: ordinal for ordinal in documents}
+    dropped_by: dict[int, int] = {}
+    for number, (now, order) in enumerate(zip((documents, second), orders, strict=True)):
+        alive = {ordinal: keys for ordinal, keys in now.items() if ordinal not in dropped_by}
+        found = components(equal_keys(alive))
+        for root in {root for _, root, _ in found}:
+            members = [ordinal for ordinal, mine, _ in found if mine == root]
+            best = min(members, key=order.__getitem__)
+            for ordinal in members:
+                if ordinal != best:
+                    dropped_by[ordinal] = number
+                    stands_for = {o: best if s == ordinal else s for o, s in stands_for.items()}
+    sizes = Counter(stands_for.values())
+    assert clusters_between(path, 0, KEY_SPACE).rows() == [
+        (ordinal, stands_for[ordinal], sizes[stands_for[ordinal]], dropped_by.get(ordinal))
+        for ordinal in sorted(documents)
+        if sizes[stands_for[ordinal]] > 1
+    ]
+
+
+@given(_DOCUMENTS, st.sets(_ORDINALS, max_size=4))
+def test_what_takes_no_part_joins_nothing(
+    tmp_path_factory: pytest.TempPathFactory, documents: Documents, more: set[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("without")
+    without = sorted({*list(documents)[::3], *more})
+    left = {ordinal: keys for ordinal, keys in documents.items() if ordinal not in without}
+    path = cluster(folder, files(folder, documents, 2), 2, [(0, KEY_SPACE)], without=np.array(without, np.uint64))
+    assert rows(path) == components(equal_keys(left))
 
 
 @given(st.lists(_EDGES, max_size=5), st.randoms(use_true_random=False))
 def test_the_order_of_edges_does_not_matter(tmp_path_factory: pytest.TempPathFactory, groups: list, random) -> None:
     folder = tmp_path_factory.mktemp("edges")
-    paths = []
-    for k, group in enumerate(groups):
-        paths.append(folder / f"{k}.parquet")
-        columns = np.array(group, np.uint64).reshape(len(group), 2).T
-        write_table(paths[-1], pa.table([pa.array(column) for column in columns], schema=EDGES))
+    paths = [write_pairs(folder / f"{k}.npy", group) for k, group in enumerate(groups)]
     write_clusters(paths, folder / "a")
-    assert clusters_between(folder / "a", 0, KEY_SPACE).rows() == components(edge for group in groups for edge in group)
+    assert rows(folder / "a") == components(edge for group in groups for edge in group)
     random.shuffle(paths)
     write_clusters(paths, folder / "b")
     assert (folder / "a").read_bytes() == (folder / "b").read_bytes()
+
+
+@given(_EDGES, st.sets(st.integers(0, 30)))
+def test_what_is_refused_at_a_second_look_joins_nothing(
+    tmp_path_factory: pytest.TempPathFactory, edges: list[list[int]], unlike: set[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("accept")
+
+    def accept(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return ~(np.isin(a, list(unlike)) | np.isin(b, list(unlike)))
+
+    write_clusters([write_pairs(folder / "edges.npy", edges)], folder / "clusters", accept=accept)
+    assert rows(folder / "clusters") == components(edge for edge in edges if not unlike & {*edge})
+
+
+def test_one_stranger_in_a_group_does_not_part_the_others(tmp_path: Path) -> None:
+    """The first of five with one key is like none of the others."""
+    write_keys(tmp_path / "keys.npy", np.arange(5, dtype=np.uint64), np.full((5, 1), 7, np.uint64))
+    direct_edges([tmp_path / "keys.npy"], 1, NONE, True, tmp_path / "edges.npy")
+    write_clusters([tmp_path / "edges.npy"], tmp_path / "clusters", accept=lambda a, b: a > 0)
+    assert rows(tmp_path / "clusters") == [(k, 1, 4) for k in range(1, 5)]
 
 
 def test_a_long_chain_and_a_large_star_are_one_cluster_each(tmp_path: Path) -> None:
     size = 200_000
     chain = np.arange(size, dtype=np.uint64)
     star = np.arange(size, 2 * size, dtype=np.uint64)
-    edges = {"chain": (chain[:-1], chain[1:]), "star": (np.full(size - 1, size, np.uint64), star[1:])}
+    edges = {"chain": [chain[:-1], chain[1:]], "star": [np.full(size - 1, size, np.uint64), star[1:]]}
     for name, columns in edges.items():
-        write_table(tmp_path / name, pa.table([pa.array(column) for column in columns], schema=EDGES))
+        write_array(tmp_path / name, (2, size - 1), iter(columns))
     write_clusters([tmp_path / "star", tmp_path / "chain"], tmp_path / "clusters")
     found = clusters_between(tmp_path / "clusters", 0, KEY_SPACE)
     assert found["ordinal"].to_list() == list(range(2 * size))
@@ -110,11 +224,14 @@ def test_a_long_chain_and_a_large_star_are_one_cluster_each(tmp_path: Path) -> N
     assert found["cluster_size"].unique().to_list() == [size]
 
 
-def test_edges_of_a_partition_are_sorted_and_unique(tmp_path: Path) -> None:
+def test_edges_of_a_range_are_sorted_and_unique(tmp_path: Path) -> None:
     keys = np.array([[7], [7], [9], [7], [9], [2**64 - 1], [2**64 - 1]], np.uint64)
-    write_signatures(tmp_path / "a", np.array([50, 3, 8, 40, 1, 6, 5], np.uint64), keys)
-    write_signatures(tmp_path / "again", np.array([40, 1], np.uint64), keys[3:5])
-    both = [tmp_path / "a", tmp_path / "again"]
+    ordinals = np.array([50, 3, 8, 40, 1, 6, 5], np.uint64)
+    write_keys(tmp_path / "a.npy", ordinals, keys)
+    write_keys(tmp_path / "again.npy", ordinals[3:5], keys[3:5])
+    for name in ("a", "again"):
+        write_run([tmp_path / f"{name}.npy"], 1, NONE, tmp_path / f"{name}-run.npy")
+    both = [tmp_path / "a-run.npy", tmp_path / "again-run.npy"]
     for lo, hi, edges in [
         (0, KEY_SPACE, [(1, 8), (3, 40), (3, 50), (5, 6)]),
         (7, 9, [(3, 40), (3, 50)]),
@@ -122,8 +239,10 @@ def test_edges_of_a_partition_are_sorted_and_unique(tmp_path: Path) -> None:
         (2**64 - 1, KEY_SPACE, [(5, 6)]),
         (9, 9, []),
     ]:
-        partition_edges(both, 0, lo, hi, tmp_path / "edges")
-        assert pl.read_parquet(tmp_path / "edges").rows() == edges
+        for chained, more in [(False, []), (True, [(40, 50)] if (3, 50) in edges else [])]:
+            partition_edges(both, 0, lo, hi, chained, tmp_path / "edges")
+            found = [tuple(map(int, edge)) for piece in edges_of([tmp_path / "edges"]) for edge in piece.T]
+            assert found == sorted([*edges, *more])
 
 
 @pytest.mark.parametrize(("documents", "budget"), [(0, 1), (1, 1), (10**9, 2**30), (10**6, 2**40), (12345, 6789)])
@@ -138,25 +257,41 @@ def test_partitions_cover_all_keys_once_and_keep_the_budget(documents: int, budg
 def test_hundreds_of_files_need_few_file_handles(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    paths = [tmp_path / f"{k}.parquet" for k in range(300)]
+    paths = [tmp_path / f"{k}.npy" for k in range(300)]
     for k, path in enumerate(paths):
-        write_signatures(path, np.array([k], np.uint64), np.array([[k // 2]], np.uint64))
+        write_keys(path, np.array([k], np.uint64), np.array([[k // 2]], np.uint64))
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 200), hard))
     try:
-        partition_edges(paths, 0, 0, KEY_SPACE, tmp_path / "edges")
-        write_clusters([tmp_path / "edges"] * 300, tmp_path / "clusters")
+        path = cluster(tmp_path, paths, 1, partitions(300, 300))
+        write_run(paths, 1, NONE, tmp_path / "run.npy")
+        write_clusters(sorted(tmp_path.glob("edges*")) * 300, tmp_path / "again.parquet")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert clusters_between(tmp_path / "clusters", 10, 12).rows() == [(10, 10, 2), (11, 10, 2)]
+    assert rows(path)[10:12] == [(10, 10, 2), (11, 10, 2)] and len(rows(path)) == 300
+    assert (tmp_path / "again.parquet").read_bytes() == path.read_bytes()
+
+
+def test_a_range_is_all_that_is_read_of_a_run(tmp_path: Path) -> None:
+    """Work must not grow with the number of ranges: what lies outside of one may be damaged, and nobody looks at it."""
+    size = 200_000
+    keys = (np.arange(size, dtype=np.uint64) // np.uint64(2)) << np.uint64(40)
+    write_keys(tmp_path / "keys.npy", np.arange(size, dtype=np.uint64), keys[:, None])
+    write_run([tmp_path / "keys.npy"], 1, NONE, tmp_path / "run.npy")
+    run = np.load(tmp_path / "run.npy", mmap_mode="r+")
+    run[0, 1, : size // 2] = 2**64 - 1
+    run.flush()
+    low, high = int(keys[size // 2]), int(keys[size // 2 + 1000])
+    partition_edges([tmp_path / "run.npy"], 0, low, high, False, tmp_path / "edges.npy")
+    (edges,) = edges_of([tmp_path / "edges.npy"])
+    assert edges.T.tolist() == [[k, k + 1] for k in range(size // 2, size // 2 + 1000, 2)]
 
 
 @pytest.fixture(scope="module")
 def three_row_groups(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("groups") / "clusters.parquet"
     ordinals = np.arange(0, 3 * 2**16, dtype=np.uint64) << np.uint64(20)
-    edges = path.with_name("edges")
-    write_table(edges, pa.table([pa.array(ordinals[::2]), pa.array(ordinals[1::2])], schema=EDGES))
-    write_clusters([edges], path)
+    write_array(path.with_name("edges"), (2, len(ordinals) // 2), iter([ordinals[::2], ordinals[1::2]]))
+    write_clusters([path.with_name("edges")], path)
     return path
 
 
@@ -183,85 +318,37 @@ def test_clusters_outside_of_the_range_are_not_read(three_row_groups: Path, tmp_
 
 
 def test_wrong_files_and_ranges_are_named(tmp_path: Path) -> None:
-    write_signatures(tmp_path / "good", np.array([1], np.uint64), np.array([[2]], np.uint64))
-    (tmp_path / "bad").write_bytes(b"PAR1 this is no Parquet file PAR1")
-    with pytest.raises(ValueError, match=r"good: no column band_01"):
-        partition_edges([tmp_path / "good"], 1, 0, KEY_SPACE, tmp_path / "out")
-    with pytest.raises(ValueError, match="bad: "):
-        partition_edges([tmp_path / "good", tmp_path / "bad"], 0, 0, KEY_SPACE, tmp_path / "out")
-    (tmp_path / "cut").write_bytes((tmp_path / "good").read_bytes()[:-20])
-    with pytest.raises(ValueError, match="cut: "):
-        partition_edges([tmp_path / "cut"], 0, 0, KEY_SPACE, tmp_path / "out")
-    with pytest.raises(ValueError, match="absent: "):
-        write_clusters([tmp_path / "absent"], tmp_path / "out")
-    with pytest.raises(ValueError, match="bad: "):
-        write_clusters([tmp_path / "bad"], tmp_path / "out")
-    with pytest.raises(ValueError, match="good: no column smallest, other"):
-        write_clusters([tmp_path / "good"], tmp_path / "out")
+    write_keys(tmp_path / "good", np.array([1], np.uint64), np.array([[2]], np.uint64))
+    write_run([tmp_path / "good"], 1, NONE, tmp_path / "run")
+    (tmp_path / "bad").write_bytes(b"\x93NUMPY this is no array")
+    (tmp_path / "cut").write_bytes((tmp_path / "run").read_bytes()[:-8])
+    np.save(tmp_path / "floats", np.zeros((2, 2)))
+    np.save(tmp_path / "pickle", np.array([{}], object), allow_pickle=True)
+    for name in ("bad", "cut", "floats.npy", "pickle.npy", "absent"):
+        for attempt in (
+            lambda path: write_run([path], 1, NONE, tmp_path / "out"),
+            lambda path: partition_edges([tmp_path / "run", path], 0, 0, KEY_SPACE, False, tmp_path / "out"),
+            lambda path: write_clusters([path], tmp_path / "out"),
+        ):
+            with pytest.raises(ValueError, match=f"{name}: "):
+                attempt(tmp_path / name)
+    with pytest.raises(ValueError, match=r"good: .*with 3 rows"):
+        write_run([tmp_path / "good"], 2, NONE, tmp_path / "out")
     for lo, hi in [(5, 4), (-1, 4), (0, KEY_SPACE + 1)]:
         with pytest.raises(ValueError, match="no range"):
-            partition_edges([], 0, lo, hi, tmp_path / "out")
+            partition_edges([], 0, lo, hi, False, tmp_path / "out")
         with pytest.raises(ValueError, match="no range"):
             clusters_between(tmp_path / "out", lo, hi)
     with pytest.raises(ValueError, match="no partition"):
         partitions(10, 0)
     with pytest.raises(ValueError, match="do not fit"):
-        write_signatures(tmp_path / "out", np.array([1, 2], np.uint64), np.array([[2]], np.uint64))
+        write_keys(tmp_path / "out", np.array([1, 2], np.uint64), np.array([[2]], np.uint64))
 
 
 def test_nothing_gives_empty_files_that_can_be_read(tmp_path: Path) -> None:
     step = MinHash()
     keys, found = step.band_keys(pl.Series(["", None], dtype=pl.String))
-    write_signatures(tmp_path / "empty", np.arange(2, dtype=np.uint64)[found], keys[found])
+    write_keys(tmp_path / "empty", np.arange(2, dtype=np.uint64)[found], keys[found])
     path = cluster(tmp_path, [tmp_path / "empty"], step.bands, [(0, KEY_SPACE)])
-    assert clusters_between(path, 0, KEY_SPACE).schema == {
-        "ordinal": pl.UInt64,
-        "cluster": pl.UInt64,
-        "cluster_size": pl.UInt32,
-    }
-
-
-@pytest.fixture(scope="module")
-def passages(test_data: Callable[[str], Path]) -> tuple[pl.DataFrame, int]:
-    """Passages with their gold cluster and kind, and how many of them are copies of another."""
-    folder = test_data("I-planted-neardup")
-    gold = [line.split("\t") for line in (folder / "gold_10k.tsv").read_text().splitlines()]
-    docs = pl.read_parquet(folder / "docs_10k.parquet")
-    assert docs["id"].to_list() == [line[0] for line in gold]
-    docs = docs.with_columns(
-        gold=pl.Series([int(line[1]) for line in gold]), kind=pl.Series([line[2] for line in gold])
-    )
-    return docs, len(docs) - docs["gold"].n_unique()
-
-
-@pytest.mark.parametrize(("step", "least"), [(MinHash(), 0.53), (MinHash(hash="datasketch"), 0.53), (Exact(), 0.2)])
-def test_planted_duplicates_are_found_and_nothing_else(
-    passages: tuple[pl.DataFrame, int], step: MinHash | Exact, least: float, tmp_path: Path
-) -> None:
-    docs, copies = passages
-    paths = []
-    for k, split in enumerate(docs.iter_slices(3000)):
-        keys, found = step.band_keys(split["text"])
-        ordinals = (np.uint64(k) << np.uint64(32)) + np.arange(len(split), dtype=np.uint64)
-        paths.append(tmp_path / f"{k}")
-        write_signatures(paths[-1], ordinals[found], keys[found])
-    path = cluster(tmp_path, paths, step.bands, partitions(len(docs), 300_000))
-    found = clusters_between(path, 0, KEY_SPACE).filter(pl.col("ordinal") != pl.col("cluster"))
-    removed, survivors = (
-        (ordinals >> np.uint64(32)) * np.uint64(3000) + (ordinals & np.uint64(0xFFFFFFFF))
-        for ordinals in (found["ordinal"].to_numpy(), found["cluster"].to_numpy())
-    )
-    gold = docs["gold"].to_numpy()
-    right = gold[removed] == gold[survivors]
-    print(f"{step!r}: precision {right.mean():.4f}, recall {right.sum() / copies:.4f} of {copies}")
-    assert right.all()
-    assert right.sum() / copies >= least
-    if isinstance(step, MinHash):
-        # Of the clusters of two, as many as their true Jaccard similarities let expect: four sigma of the binomials.
-        rows = docs.with_row_index("row").group_by("gold").agg("row", "text").filter(pl.col("row").list.len() == 2)
-        sets = [[set(step.shingles(text)) for text in pair] for pair in rows["text"]]
-        chances = np.array([step.probability(len(a & b) / len(a | b)) for a, b in sets])
-        met = np.isin([max(pair) for pair in rows["row"]], removed).sum()
-        assert met == pytest.approx(chances.sum(), abs=4 * (chances * (1 - chances)).sum() ** 0.5)
-    exact = np.flatnonzero((docs["kind"] == "exact").to_numpy())
-    assert len(exact) == 500 and np.isin(exact, np.concatenate([removed, survivors])).all()
+    assert clusters_between(path, 0, KEY_SPACE).rows() == []
+    assert pq.read_schema(path).remove_metadata() == CLUSTERS

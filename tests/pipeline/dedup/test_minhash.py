@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from pipeline.dedup.base import Documents
 from pipeline.dedup.exact import Exact
 from pipeline.dedup.minhash import MinHash, words
+from pipeline.dedup.same_url import SameUrl
 
 # Where the rules are FineWeb's to the letter: the scripts of Europe, numbers, the punctuation that FineWeb lists.
 _LETTERS = "".join(chr(c) for c in range(0xC0, 0x590) if chr(c).isalpha()) + "abcxyzABCXYZ"
@@ -65,9 +67,15 @@ def test_case_and_composition_do_not_matter(text: str, form: str) -> None:
     assert words(changed[0]) == words(text)
 
 
-@given(st.lists(st.none() | st.text(max_size=60) | _PHRASES, max_size=6), st.integers(1, 7), st.integers(0, 2**32 - 1))
-def test_signatures_equal_datasketch(texts: list[str | None], shingle: int, seed: int) -> None:
-    step = MinHash(shingle=shingle, bands=3, rows=5, seed=seed, hash="datasketch")
+@given(
+    st.lists(st.none() | st.text(max_size=60) | _PHRASES, max_size=6),
+    st.integers(1, 7),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["words", "characters"]),
+)
+def test_signatures_equal_datasketch(texts: list[str | None], shingle: int, seed: int, of: str) -> None:
+    settings = {"shingle": shingle, "of": of, "bands": 3, "rows": 5, "seed": seed, "hash": "datasketch"}
+    step = MinHash.model_validate(settings)
     signatures = step.signature(pl.Series(texts, dtype=pl.String))
     for text, signature in zip(texts, signatures, strict=True):
         truth = DatasketchMinHash(num_perm=15, seed=seed)
@@ -93,6 +101,26 @@ def test_datasketch_finds_our_signatures_in_its_index() -> None:
     query = DatasketchMinHash(num_perm=112)
     query.update_batch([shingle.encode() for shingle in step.shingles(text)])
     assert index.query(query) == ["same"]
+
+
+@given(st.text(max_size=60) | _PHRASES, st.integers(1, 30))
+def test_shingles_of_characters_are_runs_of_the_normalised_text(text: str, size: int) -> None:
+    normalised = " ".join(words(text))
+    runs = [normalised[k : k + size] for k in range(max(1, len(normalised) - size + 1))] if normalised else []
+    assert MinHash(of="characters", shingle=size).shingles(text) == runs
+
+
+@given(
+    st.lists(st.text(max_size=40) | _PHRASES, max_size=6), st.integers(1, 6), st.sampled_from(["words", "characters"])
+)
+def test_documents_have_equal_signatures_just_when_their_shingles_are_equal(
+    texts: list[str], size: int, of: str
+) -> None:
+    step = MinHash.model_validate({"shingle": size, "of": of, "bands": 1, "rows": 64})
+    signatures = step.signature(pl.Series(texts, dtype=pl.String)).tolist()
+    for a, one in zip(texts, signatures, strict=True):
+        for b, other in zip(texts, signatures, strict=True):
+            assert (one == other) == (set(step.shingles(a)) == set(step.shingles(b)))
 
 
 @given(_PHRASES, _PHRASES, st.sampled_from(["fast", "datasketch"]))
@@ -122,9 +150,11 @@ def test_keys_are_those_of_earlier_versions() -> None:
     assert hex(key[0, 0]) == "0xae299e6cd18f3cf9"
 
 
-@pytest.mark.parametrize("how", ["fast", "datasketch"])
-def test_short_documents_match_their_copies_and_nothing_else(how: str) -> None:
-    step = MinHash.model_validate({"hash": how})
+@pytest.mark.parametrize(
+    "settings", [{"hash": "fast"}, {"hash": "datasketch"}, {"preset": "thorough"}, {"of": "characters", "shingle": 14}]
+)
+def test_short_documents_match_their_copies_and_nothing_else(settings: dict[str, object]) -> None:
+    step = MinHash.model_validate({"bands": 14, **settings})
     keys, found = step.band_keys(
         pl.Series(["Hello, World!", "hello world", "hello", "world hello", "hello world 1", "!?"])
     )
@@ -142,6 +172,40 @@ def test_documents_that_share_no_shingle_share_no_key() -> None:
 @pytest.mark.parametrize(("similarity", "chance"), [(0, 0), (0.7, 0.565), (0.8, 0.924), (0.9, 0.9996), (1, 1)])
 def test_probability_is_the_published_curve(similarity: float, chance: float) -> None:
     assert MinHash().probability(similarity) == pytest.approx(chance, abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("preset", "threshold", "chances"),
+    [
+        ("fineweb", 0.72, {0.7: 0.565, 0.8: 0.924, 0.9: 0.9996}),
+        ("refinedweb", 0.737, {0.7: 0.302, 0.75: 0.761, 0.8: 0.995}),
+        ("nemo", 0.794, {0.8: 0.677}),
+        ("bigcode", 0.725, {0.7: 0.512}),
+        ("thorough", 0.42, {0.6: 0.988, 0.7: 0.9998}),
+    ],
+)
+def test_presets_are_those_that_were_published(preset: str, threshold: float, chances: dict[float, float]) -> None:
+    """Thresholds (1 / bands)^(1 / rows), and chances as the projects state them or as their numbers give."""
+    step = MinHash.model_validate({"preset": preset})
+    assert (1 / step.bands) ** (1 / step.rows) == pytest.approx(threshold, abs=0.005)
+    for similarity, chance in chances.items():
+        assert step.probability(similarity) == pytest.approx(chance, abs=6e-4)
+    assert step.curve()["0.7"] == round(step.probability(0.7), 4)
+
+
+def test_bigcode_is_what_datasketch_makes_of_its_threshold() -> None:
+    index = MinHashLSH(threshold=0.7, num_perm=256)
+    step = MinHash(preset="bigcode")
+    assert (step.bands, step.rows) == (index.b, index.r)
+
+
+def test_settings_beside_a_preset_come_first() -> None:
+    step = MinHash(preset="thorough", bands=7, verify=None)
+    assert (step.shingle, step.bands, step.rows, step.verify) == (3, 7, 4, None)
+    assert MinHash.model_validate(MinHash(preset="nemo", rows=9).model_dump(mode="json")) == MinHash(
+        preset="nemo", rows=9
+    )
+    assert MinHash(preset="fineweb").model_dump(exclude={"preset"}) == MinHash().model_dump(exclude={"preset"})
 
 
 @pytest.mark.parametrize("how", ["fast", "datasketch"])
@@ -191,7 +255,18 @@ def test_match_rate_of_real_licences_follows_the_curve(test_data: Callable[[str]
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"shingle": 0}, {"bands": 0}, {"rows": 0}, {"seed": -1}, {"seed": 2**32}, {"hash": "md5"}, {"band": 14}],
+    [
+        {"shingle": 0},
+        {"bands": 0},
+        {"rows": 0},
+        {"seed": -1},
+        {"seed": 2**32},
+        {"hash": "md5"},
+        {"band": 14},
+        {"preset": "fine"},
+        {"verify": {"jaccard": 0}},
+        {"of": "letters"},
+    ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
@@ -219,3 +294,26 @@ def test_exact_keys_are_equal_for_equal_words_or_bytes_only() -> None:
 def test_exact_keys_of_bytes_are_equal_just_when_the_texts_are(texts: list[str]) -> None:
     keys, _ = Exact(normalize=False).band_keys(pl.Series(texts, dtype=pl.String))
     assert len(np.unique(keys)) == len(set(texts))
+
+
+@pytest.mark.parametrize("step", [Exact(), Exact(normalize=False), MinHash(), MinHash(preset="thorough"), SameUrl()])
+def test_of_many_different_documents_all_stay(step: Documents) -> None:
+    """A Bloom filter of another library took 299 of 300 different documents for copies (its sizes were masks)."""
+    names = ["".join("bcdfghjklm"[int(digit)] for digit in f"{k:06d}") for k in range(0, 1_000_000, 13)]
+    if isinstance(step, SameUrl):
+        column = pl.Series([f"http://example.com/{name}" for name in names])
+    else:
+        column = pl.Series([f"{name} {name[::-1]} {name[3:]}" for name in names])
+    keys, found = step.band_keys(column)
+    assert found.all()
+    assert all(len(np.unique(band)) == len(names) for band in keys.T)
+
+
+@pytest.mark.parametrize("step", [Exact(), MinHash(), MinHash(preset="thorough"), MinHash(preset="nemo")])
+@pytest.mark.parametrize("words_each", [1, 2, 4, 5, 6, 50])
+def test_copies_are_found_whatever_their_length(step: Documents, words_each: int) -> None:
+    """Another library compares nothing at all if a least number of words is asked for; some skip short documents."""
+    texts = [" ".join(f"{letter}{chr(97 + k % 26)}x" for k in range(words_each)) for letter in "abcdef"]
+    keys, found = step.band_keys(pl.Series([*texts, *(text.upper() for text in texts)]))
+    assert found.all() and (keys[:6] == keys[6:]).all()
+    assert len(np.unique(keys[:, 0])) == 6

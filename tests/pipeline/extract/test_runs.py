@@ -94,9 +94,9 @@ def test_how_sure_the_extractor_was_stands_in_the_ledger(finished):
 
 
 def test_another_model_makes_results_stale(sources, finished, tmp_path, monkeypatch):
-    done = dict.fromkeys(("read", "judge", "bands", "clusters", "shard"), {"done"})
     settings = config(sources, tmp_path, "metadata: true")
-    assert states(settings, finished) == done
+    done = states(settings, finished)
+    assert {"read", "judge", "shard"} <= done.keys() and all(state == {"done"} for state in done.values())
     other = trees.model()._replace(digest="0" * 64)
     monkeypatch.setattr("pipeline.extract.trees.model", lambda: other)
     assert states(settings, finished)["read"] == {"stale"}
