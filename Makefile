@@ -12,7 +12,7 @@ demo: .venv/assets
 	$(BIN)/gristmill demo
 
 test: .venv/assets
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 lint: .venv/ready
 	$(BIN)/ruff check

@@ -17,6 +17,14 @@ settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes run the tests, those of a file share one, as they share what its fixtures made; and all
+    that need Ray share one, since two instances would take twice the time to start."""
+    for item in items:
+        ray = "ray_session" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("ray" if ray else item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Callable[[str], Path]:
     """Give the path of a file or folder of the real test data, or skip the test where that data is not there."""

@@ -15,6 +15,7 @@ datatrove runs as its FineWeb example puts it together, with these differences i
 the smaller language model that ours has too (lid.176.ftz), and as much time for a page as ours gives, since it would
 lose pages on a busy machine. It differs in what it brings: the trafilatura that it pins (and the part of lxml which
 that one needs and does not ask for); e-mail and IP addresses but no telephone numbers; JSON Lines without a ledger.
+Ours does not compare the texts of what it found to be duplicates, which it does by default and datatrove never.
 
 Ours looks at the language before the full extraction. `languages: all here` therefore asks for every language of the
 input, so that nothing is spared by that; `languages: en` shows what it brings.
@@ -74,7 +75,12 @@ def gristmill(warc: Path, run: Path, languages: Sequence[str], changes: Sequence
         "curate",
         str(harness.ROOT / "configs/curate/web.yaml"),
     ]
-    settings = [f"sources.web.paths={json.dumps([str(warc)])}", f"languages={json.dumps(list(languages))}", *changes]
+    settings = [
+        f"sources.web.paths={json.dumps([str(warc)])}",
+        f"languages={json.dumps(list(languages))}",
+        "steps.minhash.proof=false",
+        *changes,
+    ]
     options = [word for setting in settings for word in ("--set", setting)]
     usage = harness.run(
         [*command, "--out", str(run), *options, "--workers", "1"],
