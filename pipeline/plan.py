@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from pipeline.config import CurateConfig
 from pipeline.configfile import Problem
 from pipeline.dedup.index.planned import Counted, find_known
-from pipeline.dedup.jobs import Jobs, Part, clusters_job
+from pipeline.dedup.jobs import Job, Jobs, Part, clusters_job
 from pipeline.dedup.spans.jobs import SpanJobs, SpanPart
 from pipeline.inputs import AT_A_TIME, InputFile, find_files
 from pipeline.readers.base import Reader, Split
@@ -191,17 +191,7 @@ class Plan:
         earlier = steps[steps.index(name) - 1] if name != steps[0] else None
         step = self.stages.dedup[name]
         jobs = Jobs(name, step.band_count(), parts, list(self.config.sources), earlier, step.proof, self.known[name])
-        known: dict[tuple[str, ...], str] = {}  # thousands of ranges follow from the same thousands of runs
-        for job in jobs.of(kind):
-            if job.after not in known:
-                known[job.after] = fingerprint([outcome_of(receipts[task]) for task in job.after])
-            yield Task(
-                id=job.id,
-                stage=stage,
-                source=None,
-                fingerprint=fingerprint(stage, known[job.after], job.payload),
-                payload=job.payload,
-            )
+        yield from _job_tasks(stage, jobs.of(kind), receipts)
 
     def _span_jobs(self, name: str, receipts: Mapping[str, Receipt]) -> SpanJobs:
         last = self.stages.last_dedup
@@ -215,17 +205,7 @@ class Plan:
 
     def _span_tasks(self, stage: str, receipts: Mapping[str, Receipt]) -> Iterator[Task]:
         name, _, kind = stage.partition(".")
-        known: dict[tuple[str, ...], str] = {}
-        for job in self._span_jobs(name, receipts).of(kind):
-            if job.after not in known:
-                known[job.after] = fingerprint([outcome_of(receipts[task]) for task in job.after])
-            yield Task(
-                id=job.id,
-                stage=stage,
-                source=None,
-                fingerprint=fingerprint(stage, known[job.after], job.payload),
-                payload=job.payload,
-            )
+        yield from _job_tasks(stage, self._span_jobs(name, receipts).of(kind), receipts)
 
     def _shard_tasks(self, receipts: Mapping[str, Receipt]) -> Iterator[Task]:
         last = self.stages.last_dedup
@@ -251,6 +231,21 @@ class Plan:
                         "bytes": sum(receipt["counts"]["kept_bytes"] for receipt in members),
                     },
                 )
+
+
+def _job_tasks(stage: str, jobs: Iterable[Job], receipts: Mapping[str, Receipt]) -> Iterator[Task]:
+    """Jobs of deduplication as tasks."""
+    known: dict[tuple[str, ...], str] = {}  # thousands of ranges follow from the same thousands of runs
+    for job in jobs:
+        if job.after not in known:
+            known[job.after] = fingerprint([outcome_of(receipts[task]) for task in job.after])
+        yield Task(
+            id=job.id,
+            stage=stage,
+            source=None,
+            fingerprint=fingerprint(stage, known[job.after], job.payload),
+            payload=job.payload,
+        )
 
 
 def identity(steps: Steps | Mapping[str, Any]) -> list[Any]:
