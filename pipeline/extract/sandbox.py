@@ -13,7 +13,6 @@ import json
 import logging
 import mmap
 import os
-import re
 import resource
 import signal
 import sys
@@ -48,9 +47,13 @@ Engine = Callable[[str, str | None], str | None]
 
 def trafilatura_engine(options: dict[str, Any]) -> Engine:
     """Barbaresi, "Trafilatura: A Web Scraping Library and Command-Line Tool" (ACL 2021)."""
-    from trafilatura import extract, html2txt, xpaths
+    from trafilatura import extract, html2txt
 
-    ask_less(vars(xpaths))
+    from pipeline.extract.shortcuts import ask_less, plain_elements
+
+    modules = [module for name, module in sys.modules.items() if name.partition(".")[0] == "trafilatura"]
+    ask_less(modules)
+    plain_elements(modules)
     favor = options["favor"]
     if not options["main_content"]:
         return lambda page, url: html2txt(page)
@@ -70,29 +73,6 @@ def trafilatura_engine(options: dict[str, Any]) -> Engine:
         )
 
     return main_text
-
-
-def ask_less(expressions: dict[str, Any]) -> None:
-    """Have the XPath expressions in lists ask Python about an attribute only where an element has it.
-
-    Most elements have none, and each question is a call of Python, which is an eighth of trafilatura's time. The nodes
-    that are found are the same, since no pattern is rewritten that an attribute which is not there would match.
-    """
-    from lxml.etree import XPath
-
-    for found in expressions.values():
-        if isinstance(found, list):
-            for place, expression in enumerate(found):
-                if isinstance(expression, XPath) and (path := _TEST.sub(_guarded, expression.path)) != expression.path:
-                    found[place] = XPath(path, namespaces={"re": _REGULAR_EXPRESSIONS})
-
-
-_REGULAR_EXPRESSIONS = "http://exslt.org/regular-expressions"
-_TEST = re.compile(r"re:test\((@[\w-]+(?:\|@[\w-]+)*), *'([^']*)'\)")
-
-
-def _guarded(test: re.Match[str]) -> str:
-    return test[0] if re.search(test[2], "") else f"({test[1]} and {test[0]})"
 
 
 def resiliparse_engine(options: dict[str, Any]) -> Engine:

@@ -1,7 +1,7 @@
 """What normalisation does with each character, in one table for compiled loops: remove, replace, compose, look closer.
 
 The table is made of Python's Unicode data, and only says which texts need a change: composition itself is polars'. What
-Python's version of Unicode does not know is therefore left for polars to decide. The price is 0.2 s once in a process.
+Python's version of Unicode does not know is therefore left for polars to decide.
 """
 
 import unicodedata
@@ -9,6 +9,8 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+from filters.tables import kept
 
 BLANK = 1
 """White space that ends no line."""
@@ -61,7 +63,7 @@ _JAMO = ((0x1161, 0x1175), (0x11A8, 0x11C2))
 """Vowels and final consonants of Hangul, whose compositions are computed and in no list."""
 
 
-@cache
+@kept
 def compositions() -> NDArray[np.int64]:
     """Return the pairs of code points that are composed into one, as `first << 32 | second`, in order."""
     found = []
@@ -77,6 +79,15 @@ def table() -> NDArray[np.uint32]:
     """Return flags and combining classes of every code point below `SIZE`."""
     from pipeline.normalize.mojibake import pairs
 
+    flags = _unicode().copy()
+    flags[: len(pairs()[0])][pairs()[0] != 0] |= TELLTALE
+    flags.flags.writeable = False
+    return flags
+
+
+@kept
+def _unicode() -> NDArray[np.uint32]:
+    """The same without `TELLTALE`, which follows from the version of ftfy."""
     flags = np.zeros(SIZE, np.uint32)
     for point in range(SIZE):
         char = chr(point)
@@ -95,6 +106,4 @@ def table() -> NDArray[np.uint32]:
     for first, last in _UNSPACED:
         flags[[point for point in range(first, last + 1) if unicodedata.category(chr(point))[0] in "LM"]] |= UNSPACED
     flags[FIRST_LIGATURE : FIRST_LIGATURE + len(LIGATURES)] |= LIGATURE
-    flags[: len(pairs()[0])][pairs()[0] != 0] |= TELLTALE
-    flags.flags.writeable = False
     return flags
