@@ -11,7 +11,7 @@ import torch
 
 from training import hf
 from training.model import Decoder, Shape, document_mask
-from training.rope import RopeScaling
+from training.model.rope import RopeScaling
 
 Made = Callable[..., tuple[Any, Path]]
 SHAPE = Shape(

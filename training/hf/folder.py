@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from training.model import Decoder, Shape, rounded
-from training.rope import RopeScaling
+from training.model.rope import RopeScaling
 from training.tokenizer import Tokenizer
 
 WEIGHTS = "model.safetensors"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 from training.config import ModelSettings
-from training.rope import RopeScaling, frequencies, rotate, rotations
+from training.model.rope import RopeScaling, frequencies, rotate, rotations
 
 Mask = Tensor | BlockMask
 VOCABULARY_MULTIPLE = 64
