@@ -1,6 +1,6 @@
 """What the proofs of a run's steps of deduplication say, and when it is something that nobody can have wanted.
 
-The numbers are in the receipts: `pipeline/dedup/proof.py` has compared documents. Here they become a table, and words
+The numbers are in the receipts: `pipeline/dedup/proof/` has compared documents. Here they become a table, and words
 where duplicates were missed, where what was dropped is none, and where nearly all was dropped.
 """
 

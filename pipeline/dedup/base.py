@@ -39,7 +39,7 @@ class Evidence(NamedTuple):
 
 class Signed(NamedTuple):
     """What a step knows of n documents: keys of shape (n, bands), which have any, and where they are wanted evidence
-    and the hashes by which `proof_sample.py` draws pairs."""
+    and the hashes by which `proof/sample.py` draws pairs."""
 
     keys: NDArray[np.uint64]
     found: NDArray[np.bool_]

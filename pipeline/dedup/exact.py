@@ -8,7 +8,7 @@ from pipeline.dedup.alphabet import alphabet
 from pipeline.dedup.base import Documents, Signed
 from pipeline.dedup.kernels import text_hashes
 from pipeline.dedup.minhash import utf8, words
-from pipeline.dedup.proof_sample import mixed
+from pipeline.dedup.proof.sample import mixed
 
 
 class Exact(Documents):

@@ -19,7 +19,7 @@ from filters.words import Segmenter, buffers, segmenter_version, word_starts
 from pipeline.dedup.alphabet import alphabet
 from pipeline.dedup.base import Documents, Evidence, Signed, Verify
 from pipeline.dedup.kernels import How, band_hashes, shingle_sets, signatures, split_words
-from pipeline.dedup.proof_sample import PLACES, hashes_of
+from pipeline.dedup.proof.sample import PLACES, hashes_of
 
 Count = Annotated[int, Field(ge=1)]
 

@@ -12,7 +12,7 @@ from pipeline.dedup.alphabet import alphabet
 from pipeline.dedup.base import Documents, Signed
 from pipeline.dedup.kernels import text_hashes
 from pipeline.dedup.minhash import utf8
-from pipeline.dedup.proof_sample import mixed
+from pipeline.dedup.proof.sample import mixed
 
 _TRACKING = re.compile(
     r"(?:utm_\w+|(?:fb|g|ms|dc|y|tw|tt)clid|(?:gb|wb)raid|gclsrc|mc_[ce]id|mkt_tok|_hs(?:enc|mi)|_ga|_gl|igshid|igsh"

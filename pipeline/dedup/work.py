@@ -14,8 +14,8 @@ from pipeline.dedup.clusters import Rank, dropped_between, write_clusters
 from pipeline.dedup.index.known import known_documents, known_ordinals, write_known
 from pipeline.dedup.index.lookup import KnownDocuments
 from pipeline.dedup.jobs import clusters_job, sort_job
-from pipeline.dedup.proof import Files, prove
-from pipeline.dedup.proof_sample import write_sample
+from pipeline.dedup.proof.comparison import Files, prove
+from pipeline.dedup.proof.sample import write_sample
 from pipeline.dedup.verify import Evidences, write_evidence
 
 

@@ -13,15 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.accounting.proof import Proof
-from pipeline.dedup import jobs, minhash, proof_sample
+from pipeline.dedup import jobs, minhash
 from pipeline.dedup.bands import KEY_SPACE
 from pipeline.dedup.base import Documents
 from pipeline.dedup.clusters import clusters_between
 from pipeline.dedup.exact import Exact
 from pipeline.dedup.jobs import KINDS, Jobs, Part
 from pipeline.dedup.minhash import MinHash
-from pipeline.dedup.proof_estimate import weighted, wilson
-from pipeline.dedup.proof_sample import draw, hashes_of, read_samples, write_sample
+from pipeline.dedup.proof import sample
+from pipeline.dedup.proof.estimate import weighted, wilson
+from pipeline.dedup.proof.sample import draw, hashes_of, read_samples, write_sample
 from pipeline.dedup.same_url import SameUrl
 from pipeline.dedup.work import KeyWriter, clusters_file, do_job
 
@@ -93,8 +94,8 @@ def test_estimates_over_seeds_are_the_counts_of_all_pairs(
     most: int, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = pl.Series(corpus(3, 16, 25, 5))
-    monkeypatch.setattr(proof_sample, "_KEPT", kept)
-    monkeypatch.setattr(proof_sample, "_LEAST", kept)
+    monkeypatch.setattr(sample, "_KEPT", kept)
+    monkeypatch.setattr(sample, "_LEAST", kept)
     alike = similarities(MinHash(shingle=2), texts.to_list())
     exact = [sum(value >= least for value in alike.values()) for least in (0.3, 0.6, 0.9)]
     ordinals, estimates, shares = np.arange(len(texts), dtype=np.uint64), [], []
@@ -124,10 +125,10 @@ def test_tasks_keep_all_that_is_below_the_limit(
     tmp_path_factory: pytest.TempPathFactory, keys: list[int], sizes: list[int], kept: int
 ) -> None:
     folder = tmp_path_factory.mktemp("sample")
-    hashes = proof_sample.mixed(np.array(keys, np.uint64))
+    hashes = sample.mixed(np.array(keys, np.uint64))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(proof_sample, "_KEPT", kept)
-        patch.setattr(proof_sample, "_LEAST", kept)
+        patch.setattr(sample, "_KEPT", kept)
+        patch.setattr(sample, "_LEAST", kept)
         paths, rows, start = [], [], 0
         for number, size in enumerate(sizes):
             mine = hashes[start : start + size]
@@ -144,7 +145,7 @@ def test_tasks_keep_all_that_is_below_the_limit(
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(1, 200))
 def test_pairs_of_a_key_stand_for_all_of_them(sizes: list[int], most: int) -> None:
-    keys = proof_sample.mixed(np.arange(len(sizes), dtype=np.uint64))
+    keys = sample.mixed(np.arange(len(sizes), dtype=np.uint64))
     order = np.argsort(keys)
     sizes = [sizes[k] for k in order.tolist()]
     hashes = np.repeat(keys[order], sizes)

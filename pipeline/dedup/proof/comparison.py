@@ -1,6 +1,6 @@
 """The proof of a step of deduplication: real documents compared text by text, and what that says of its verdicts.
 
-Recall: pairs are drawn that may be alike (`proof_sample.py`), and of those that are, some share is in one cluster.
+Recall: pairs are drawn that may be alike (`sample.py`), and of those that are, some share is in one cluster.
 Precision: of the documents that the step dropped some are compared with the one that stays for them. Similarity is that
 of sets in plain Python, from texts as the step saw them; with the compiled code of the step it shares how words are
 told apart, and nothing else. Keys of all these documents are computed once more and held against those of the run. The
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from pipeline.dedup.bands import edges_of, is_among, write_table
 from pipeline.dedup.base import Documents
-from pipeline.dedup.proof_documents import Compared
-from pipeline.dedup.proof_estimate import Share, levels, tenth, weighted, wilson
-from pipeline.dedup.proof_sample import Pairs, draw, mixed, read_samples
+from pipeline.dedup.proof.documents import Compared
+from pipeline.dedup.proof.estimate import Share, levels, tenth, weighted, wilson
+from pipeline.dedup.proof.sample import Pairs, draw, mixed, read_samples
 
 U64 = NDArray[np.uint64]
 F64 = NDArray[np.float64]
