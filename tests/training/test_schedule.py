@@ -1,47 +1,239 @@
-"""The learning rate at the places that its definition names, and its shape between them."""
+"""Learning rates at places that can be counted by hand, and between them; sizes of batches from first to last."""
 
 import math
+from collections import Counter
+from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from training.config import ScheduleSettings
-from training.schedule import learning_rate, share_of_peak
+from training.config import BatchSettings, TrainConfig
+from training.schedule import BatchSizes, learning_rate, share_of_peak
 
-
-@pytest.mark.parametrize(("shape", "middle"), [("linear", 0.5), ("cosine", 0.5), ("sqrt", 1 - math.sqrt(0.5))], ids=str)
-def test_values_at_the_joints(shape: str, middle: float) -> None:
-    settings = ScheduleSettings.model_validate({"warmup": 0.1, "decay": 0.4, "shape": shape, "final": 0.2})
-    at = {0.0: 0.0, 0.05: 0.5, 0.1: 1.0, 0.3: 1.0, 0.6: 1.0, 0.8: 0.2 + 0.8 * middle, 1.0: 0.2}
-    for progress, share in at.items():
-        assert share_of_peak(settings, progress) == pytest.approx(share)
+SHAPES = ["linear", "cosine", "mirror_cosine", "square", "sqrt", "exponential", "reciprocal"]
 
 
-def test_decay_all_the_way_begins_where_warm_up_ends() -> None:
-    settings = ScheduleSettings(warmup=0.2, decay=1.0, shape="linear")
-    assert share_of_peak(settings, 0.2) == 1.0
-    assert share_of_peak(settings, 0.6) == pytest.approx(0.5)
+def schedule_of(**given: Any) -> Any:
+    return TrainConfig.model_validate({"data": "run", "steps": 1, "schedule": given}).schedule
 
 
-def test_constant_without_warm_up_and_decay() -> None:
-    settings = ScheduleSettings(warmup=0.0, decay=0.0)
-    assert {learning_rate(settings, 3e-4, step, 7) for step in range(7)} == {3e-4}
-
-
-@given(
-    st.floats(0, 0.5),
-    st.one_of(st.floats(0, 0.5), st.just(1.0)),
-    st.sampled_from(["linear", "cosine", "sqrt"]),
-    st.floats(0, 1),
-    st.integers(1, 300),
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        # (1 + cos(pi / 4)) / 2 = 0.853553; the mirror image at the line 0.75 is 0.646447
+        ({"shape": "linear"}, {0.7: 0.2 + 0.8 * 0.75, 0.8: 0.6}),
+        ({"shape": "cosine"}, {0.7: 0.2 + 0.8 * 0.853553, 0.8: 0.6}),
+        ({"shape": "mirror_cosine"}, {0.7: 0.2 + 0.8 * 0.646447, 0.8: 0.6}),
+        ({"shape": "square"}, {0.7: 0.2 + 0.8 * 0.9375, 0.8: 0.8}),
+        ({"shape": "sqrt"}, {0.7: 0.6, 0.8: 0.2 + 0.8 * 0.292893}),
+        ({"shape": "exponential"}, {0.7: 0.668740, 0.8: 0.447214}),  # 0.2 ** 0.25, 0.2 ** 0.5
+        ({"shape": "reciprocal"}, {0.7: 0.5, 0.8: 1 / 3}),  # 1 / (0.25 / 0.2 + 0.75), 1 / (0.5 / 0.2 + 0.5)
+    ],
+    ids=lambda value: value.get("shape", ""),
 )
-def test_rises_then_never_rises_again_and_no_step_is_wasted(
-    warmup: float, decay: float, shape: str, final: float, steps: int
+def test_warm_up_plateau_and_every_fall(given: dict[str, Any], expected: dict[float, float]) -> None:
+    settings = schedule_of(warmup=0.1, decay=0.4, final=0.2, **given)
+    for progress, share in {0.0: 0.0, 0.05: 0.5, 0.1: 1.0, 0.3: 1.0, 0.6: 1.0, 1.0: 0.2, **expected}.items():
+        assert share_of_peak(settings, progress) == pytest.approx(share, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"use": "constant", "warmup": 0.1}, {0.05: 0.5, 0.1: 1, 0.7: 1, 1: 1}),
+        ({"use": "constant", "warmup": 0.1, "start": 0.6}, {0: 0.6, 0.05: 0.8, 0.1: 1}),
+        ({"use": "linear", "warmup": 0.2}, {0.1: 0.5, 0.2: 1, 0.6: 0.5, 1: 0}),
+        ({"use": "linear", "warmup": 0.2, "final": 0.1}, {0.6: 0.55, 1: 0.1}),
+        ({"use": "cosine", "warmup": 0.2}, {0.2: 1, 0.4: 0.1 + 0.9 * 0.853553, 0.6: 0.55, 1: 0.1}),
+        ({"warmup": 0.2, "decay": 1, "shape": "linear"}, {0.2: 1, 0.6: 0.5, 1: 0}),
+        # the run is 100 warm-ups long at the end: a tenth, as step ** -0.5 says
+        ({"use": "inverse_sqrt", "warmup": 0.01}, {0.005: 0.5, 0.01: 1, 0.04: 0.5, 0.25: 0.2, 1: 0.1}),
+        ({"use": "inverse_sqrt", "warmup": 0.1, "timescale": 0.3}, {0.1: 1, 0.4: math.sqrt(0.5), 1: 0.5}),
+        ({"use": "inverse_sqrt", "warmup": 0.01, "final": 0.3}, {0.04: 0.5, 0.25: 0.3, 1: 0.3}),
+        (
+            {"use": "inverse_sqrt", "warmup": 0.16, "decay": 0.36, "shape": "linear", "final": 0.1},
+            {0.64: 0.5, 0.82: 0.3, 1: 0.1},
+        ),
+        # two halves: each warms up in a tenth of itself, the second from where the first has ended
+        (
+            {"use": "cosine", "warmup": 0.1, "final": 0.2, "restarts": [0.5]},
+            {0.05: 1, 0.275: 0.6, 0.5: 0.2, 0.525: 0.6, 0.55: 1, 0.775: 0.6, 1: 0.2},
+        ),
+        (
+            {"warmup": 0.1, "start": 0.5, "decay": 0.5, "shape": "linear", "restarts": [0.2]},
+            {0: 0.5, 0.01: 0.75, 0.02: 1, 0.1: 1, 0.15: 0.5, 0.2: 0, 0.24: 0.5, 0.28: 1, 0.6: 1, 0.8: 0.5, 1: 0},
+        ),
+        ({"use": "constant", "warmup": 0.1, "restarts": [0.5]}, {0.5: 1, 0.52: 1}),  # it has not fallen
+    ],
+    ids=str,
+)
+def test_values_by_hand(given: dict[str, Any], expected: dict[float, float]) -> None:
+    settings = schedule_of(**given)
+    for progress, share in expected.items():
+        assert share_of_peak(settings, progress) == pytest.approx(share, abs=1e-6), progress
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"warmup": 0.5, "decay": 0.6}, r"warmup \(0.5\) and decay \(0.6\) are together longer than the run"),
+        ({"shape": "exponential"}, "'exponential' never reaches 0; set 'final'"),
+        ({"use": "inverse_sqrt", "decay": 0.1, "shape": "reciprocal"}, "'reciprocal' never reaches 0"),
+        ({"use": "inverse_sqrt", "warmup": 0}, "timescale: there is no warm-up to take it from"),
+        ({"restarts": [0.5, 0.5]}, "restarts: each must be later than the one before"),
+        ({"restarts": [1.0]}, "less than 1"),
+        ({"use": "constant", "final": 0.1}, "final"),
+        ({"use": "cosine", "shape": "linear"}, "shape"),
+        ({"use": "linear", "timescale": 0.1}, "timescale"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        schedule_of(**given)
+
+
+CURVES = st.one_of(
+    st.fixed_dictionaries({"use": st.just("constant")}),
+    st.fixed_dictionaries({"use": st.sampled_from(["linear", "cosine"]), "final": st.floats(0, 1)}),
+    st.fixed_dictionaries(
+        {
+            "use": st.sampled_from(["wsd", "inverse_sqrt"]),
+            "decay": st.one_of(st.floats(0, 0.5), st.just(1.0)),
+            "shape": st.sampled_from(SHAPES),
+            "final": st.floats(1e-3, 1),
+        }
+    ),
+)
+
+
+@given(CURVES, st.floats(0.01, 0.5), st.floats(0, 1), st.integers(2, 300))
+def test_rises_then_never_rises_again_and_stays_within_its_bounds(
+    curve: dict[str, Any], warmup: float, start: float, points: int
 ) -> None:
-    settings = ScheduleSettings.model_validate({"warmup": warmup, "decay": decay, "shape": shape, "final": final})
-    rates = [learning_rate(settings, 1.0, step, steps) for step in range(steps)]
-    assert all(0 < rate <= 1 for rate in rates)
-    peak = rates.index(max(rates))
-    assert rates[: peak + 1] == sorted(rates[: peak + 1])
-    assert all(later <= earlier + 1e-12 for earlier, later in zip(rates[peak:], rates[peak + 1 :], strict=False))
+    settings = schedule_of(**curve, warmup=warmup, start=start)
+    shares = [share_of_peak(settings, i / points) for i in range(points + 1)]
+    assert shares[0] == pytest.approx(start) and shares[-1] >= curve.get("final", 0.0) - 1e-12
+    assert all(min(start, curve.get("final", 0.0)) - 1e-12 <= share <= 1 + 1e-12 for share in shares)
+    for (i, earlier), later in zip(enumerate(shares), shares[1:], strict=False):
+        if (i + 1) / points <= warmup:
+            assert later >= earlier
+        elif i / points >= warmup:
+            assert later <= earlier + 1e-12
+    assert share_of_peak(settings, warmup) == pytest.approx(1.0)
+
+
+@given(CURVES, st.floats(0.05, 0.5), st.floats(0, 1), st.lists(st.floats(0.1, 0.9), max_size=3, unique=True))
+def test_nowhere_a_jump(curve: dict[str, Any], warmup: float, start: float, restarts: list[float]) -> None:
+    """Also at restarts; but for the two shapes that begin to fall or end it infinitely steep, halving steps halves the
+    largest difference."""
+    if curve.get("shape") in ("sqrt", "exponential", "reciprocal"):
+        curve = {**curve, "shape": "square"}
+    restarts = sorted(restarts)
+    if any(later - earlier < 0.05 for earlier, later in pairwise([0.0, *restarts, 1.0])):
+        restarts = []
+    if "decay" in curve:
+        curve = {**curve, "decay": max(curve["decay"], 0.05)}
+    if curve["use"] != "constant" and warmup + curve.get("decay", 0) > 0.9:
+        warmup = 0.05
+    settings = schedule_of(**curve, warmup=warmup, start=start, restarts=restarts)
+    points = 20_000
+    shares = [share_of_peak(settings, i / points) for i in range(points + 1)]
+    steepest = 1 / (0.05 * 0.05)  # a rise in the least share of the shortest cycle, and no fall is twice as steep
+    assert max(abs(later - earlier) for earlier, later in pairwise(shares)) <= 2 * steepest / points
+
+
+def test_no_step_is_wasted() -> None:
+    """The rate of a step is that of its middle: above 0 in the first and in the last."""
+    config = TrainConfig.model_validate({"data": "run", "steps": 4, "schedule": {"use": "linear", "warmup": 0.5}})
+    rates = [
+        learning_rate(config.schedule, config.optimizer, BatchSizes(config.batch, 4), step) / config.optimizer.lr
+        for step in range(4)
+    ]
+    assert rates == pytest.approx([0.25, 0.75, 0.75, 0.25])
+
+
+def test_constant_without_warm_up_is_constant() -> None:
+    config = TrainConfig.model_validate({"data": "run", "steps": 7, "schedule": {"use": "constant", "warmup": 0}})
+    sizes = BatchSizes(config.batch, 7)
+    assert {learning_rate(config.schedule, config.optimizer, sizes, step) for step in range(7)} == {config.optimizer.lr}
+
+
+BATCHES = st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 9), st.floats(0.01, 0.99)).map(
+    lambda t: BatchSettings.model_validate(
+        {
+            "sequences": (t[0] + t[1] * t[2]) * 2,
+            "micro": 2,
+            "ramp": {"start": t[0] * 2, "by": t[1] * 2, "share": t[3]},
+        }
+    )
+)
+
+
+@given(st.one_of(BATCHES, st.builds(BatchSettings, sequences=st.integers(1, 50))), st.integers(1, 300))
+def test_steps_partition_the_run(batch: BatchSettings, steps: int) -> None:
+    sizes = BatchSizes(batch, steps)
+    each = [sizes.of(step) for step in range(steps)]
+    assert [sizes.before(step) for step in range(steps + 1)] == [sum(each[:step]) for step in range(steps + 1)]
+    assert sizes.total == sum(each)
+    rows = [(step, row) for step, size in enumerate(each) for row in range(size)]
+    assert [sizes.place(sequence) for sequence in range(sizes.total)] == rows
+    assert each == sorted(each) and all(size % batch.at_once == 0 for size in each)
+    middles = [sizes.progress(step) for step in range(steps)]
+    assert middles == pytest.approx([(sum(each[:i]) + each[i] / 2) / sum(each) for i in range(steps)])
+
+
+@given(BATCHES, st.integers(200, 2000))
+def test_the_ramp_is_a_straight_line_over_sequences(batch: BatchSettings, steps: int) -> None:
+    assert batch.ramp is not None
+    sizes = BatchSizes(batch, steps)
+    each = Counter(sizes.of(step) for step in range(steps))
+    smaller = range(batch.ramp.start, batch.sequences, batch.ramp.increment)
+    for size in smaller:  # no size has more than a step too much or too little
+        expected = batch.ramp.share * sizes.total / len(smaller)
+        assert abs(each[size] * size - expected) <= size + 0.02 * expected
+    assert set(each) <= {*smaller, batch.sequences}
+
+
+def test_a_ramp_by_hand() -> None:
+    """Half of 960 sequences in batches of 4, 8 and 12, 160 each, which makes 40 + 20 + 13.3 steps; the others in 30."""
+    sizes = BatchSizes(BatchSettings.model_validate({"sequences": 16, "ramp": {"start": 4, "share": 0.5}}), 103)
+    assert Counter(sizes.of(step) for step in range(103)) == {4: 40, 8: 20, 12: 13, 16: 30}
+    assert (sizes.total, sizes.before(60), sizes.place(320)) == (956, 320, (60, 0))
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ({"sequences": 32, "ramp": {"start": 32}}, "from 32 sequences, in steps of 32, the batch never becomes 32"),
+        ({"sequences": 32, "ramp": {"start": 6}}, "from 6 sequences, in steps of 6, the batch never becomes 32"),
+        ({"sequences": 32, "micro": 5}, r"batch.sequences \(32\) must be a multiple of batch.micro \(5\)"),
+        ({"sequences": 32, "micro": 8, "ramp": {"start": 4}}, r"batch.ramp.start \(4\) must be a multiple"),
+        ({"sequences": 32, "micro": 8, "ramp": {"start": 8, "by": 4}}, r"batch.ramp.by \(4\) must be a multiple"),
+    ],
+    ids=str,
+)
+def test_batches_that_cannot_be(batch: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        BatchSettings.model_validate(batch)
+
+
+def test_sequences_in_one_pass_divide_every_batch() -> None:
+    assert BatchSettings(sequences=32).at_once == 32
+    assert BatchSettings(sequences=32, micro=4).at_once == 4
+    assert BatchSettings.model_validate({"sequences": 32, "ramp": {"start": 8, "by": 12}}).at_once == 4
+
+
+def test_the_rate_follows_the_batch_as_the_rule_says() -> None:
+    batch = BatchSettings.model_validate({"sequences": 16, "ramp": {"start": 4, "share": 0.5}})
+    sizes = BatchSizes(batch, 103)
+    for rule, factors in {"linear": [0.5, 1.0, 1.5, 2.0], "sqrt": [0.707107, 1.0, 1.224745, 1.414214]}.items():
+        optimizer = {"use": "sgd", "lr": 3.0, "scale": {"rule": rule, "sequences": 8}}
+        config = TrainConfig.model_validate(
+            {"data": "run", "steps": 103, "optimizer": optimizer, "schedule": {"use": "constant", "warmup": 0}}
+        )
+        rates = [learning_rate(config.schedule, config.optimizer, sizes, step) for step in (0, 40, 60, 102)]
+        assert rates == pytest.approx([3 * factor for factor in factors], rel=1e-6)

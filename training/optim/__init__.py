@@ -1,5 +1,6 @@
 """How weights change by their gradients."""
 
-from training.optim.optimizer import Optimizer, optimizer_of, optimizer_tensors, restore_optimizer
+from training.optim.optimizer import Optimizer, optimizer_tensors, restore_optimizer, set_rate
+from training.optim.rules import optimizer_of
 
-__all__ = ["Optimizer", "optimizer_of", "optimizer_tensors", "restore_optimizer"]
+__all__ = ["Optimizer", "optimizer_of", "optimizer_tensors", "restore_optimizer", "set_rate"]
