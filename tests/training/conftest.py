@@ -75,6 +75,48 @@ def llama(tmp_path: Path) -> Callable[..., tuple[Any, Path]]:
     return make
 
 
+@pytest.fixture
+def foreign(tmp_path: Path) -> Callable[..., tuple[Any, Path]]:
+    """Make a random model of any architecture with transformers, far from its initial values, and save it.
+
+    `foreign("qwen2", num_hidden_layers=3)` gives the model and its folder. Norms and biases are random too, so that one
+    that is forgotten, or has another's place, is seen.
+    """
+    transformers: ModuleType = pytest.importorskip("transformers", reason="the opponent of these tests")
+    import torch
+
+    sizes = {
+        "vocab_size": 128,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 64,
+    }
+    gpt2 = {"vocab_size": 128, "n_embd": 32, "n_inner": 48, "n_layer": 2, "n_head": 4, "n_positions": 64}
+    gpt2 |= dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
+    classes = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3", "gpt2": "GPT2"}
+
+    def make(kind: str, max_shard_size: str = "1GB", **changes: Any) -> tuple[Any, Path]:
+        torch.manual_seed(0)
+        config_class = getattr(transformers, f"{classes[kind]}Config")
+        settings = {**(gpt2 if kind == "gpt2" else sizes), "attn_implementation": "eager", **changes}
+        name = "GPT2LMHeadModel" if kind == "gpt2" else f"{classes[kind]}ForCausalLM"
+        model = getattr(transformers, name)(config_class(**settings)).eval()
+        with torch.no_grad():
+            for parameter, weight in model.named_parameters():
+                if weight.ndim == 1:
+                    weight.normal_(1.0 if parameter.endswith("weight") else 0.0, 0.3)
+                else:
+                    weight.normal_(0.0, 0.2)
+        folder = tmp_path / kind
+        model.save_pretrained(folder, max_shard_size=max_shard_size)
+        return model, folder
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def curated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A curated run with two sources: `code`, modules of the standard library, and `prose`, sentences about numbers."""
