@@ -57,11 +57,13 @@ def _below(key: Any, turn: Any, half: Any, size: Any) -> Any:
 
 @compiled
 def permuted(index: Any, count: Any, key: Any) -> Any:
-    """Where a keyed permutation of range(count) sends `index`; no table, all arguments uint64.
+    """Where a keyed permutation of range(count) sends `index`; no table, all arguments uint64. Key 0 moves nothing.
 
     A Feistel network over Z_a x Z_b with a * b just above `count`, walked on while it lands outside (Black and Rogaway
     2002, "Ciphers with arbitrary finite domains").
     """
+    if key == _NONE:
+        return index
     wide = np.uint64(np.ceil(np.sqrt(np.float64(count))))
     high = (count + wide - _ONE) // wide
     while True:
@@ -81,6 +83,8 @@ def permuted(index: Any, count: Any, key: Any) -> Any:
 @compiled
 def unpermuted(index: Any, count: Any, key: Any) -> Any:
     """The inverse of `permuted`."""
+    if key == _NONE:
+        return index
     wide = np.uint64(np.ceil(np.sqrt(np.float64(count))))
     high = (count + wide - _ONE) // wide
     while True:
@@ -142,6 +146,8 @@ def block_lengths(
 def walk(
     begin: int,
     end: int,
+    base: int,
+    context: int,
     first: int,
     at: int,
     offsets: Ints,
@@ -153,15 +159,21 @@ def walk(
     least: int,
     span: int,
     extra: int,
+    source: int,
+    epoch: int,
+    sequence: int,
+    rows: Ints,
     out: Ints,
+    written: int,
 ) -> int:
-    """Write what fills positions [begin, end) of an epoch as rows (document, start, length, mode); gives their number.
+    """Write what fills positions [begin, end) of an epoch to `out` from row `written` on; gives the number after that.
 
-    The walk starts at place `first` of the epoch's order, whose document lies at position `at` <= begin. A rearranged
-    document is cut where its parts meet, because each part is a text of its own.
+    The columns of `out` are those of `order.Table`. Sequences of `context` tokens are cut from the stream, in which the
+    epoch begins at `base`; number `sequence` + i stands in row `rows[i]` of the step. The walk starts at place `first`
+    of the epoch's order, whose document lies at position `at` <= begin. A rearranged document is also cut where its
+    parts meet, because each is a text of its own.
     """
     count = len(keys)
-    written = 0
     i = first
     while i < count and at < end:
         d = np.int64(permuted(np.uint64(i), np.uint64(count), shuffle))
@@ -171,13 +183,53 @@ def walk(
         start, stop = max(begin - at, 0), min(end - at, length)
         part = length if mode == 0 else part_tokens(tokens, span) + extra
         while start < stop:
-            until = min(stop, (start // part + 1) * part)
-            out[written, 0], out[written, 1], out[written, 2], out[written, 3] = d, start, until - start, mode
+            number = (base + at + start) // context
+            column = base + at + start - number * context
+            until = min(stop, (start // part + 1) * part, start + context - column)
+            piece = out[written]
+            piece[0], piece[1], piece[2], piece[3] = rows[number - sequence], source, d, epoch
+            piece[4], piece[5], piece[6], piece[7] = start, until - start, mode, column
             written += 1
             start = until
         at += length
         i += 1
     return written
+
+
+@compiled
+def fill(
+    table: Ints,
+    source: int,
+    begins: Ints,
+    ends: Ints,
+    tokens: Any,
+    no_loss: int,
+    inputs: Ints,
+    targets: Ints,
+    segments: npt.NDArray[np.int32],
+    positions: Ints,
+) -> None:
+    """Write a source's documents that are not rearranged into the arrays of a batch (see `packing.Batch`), each element
+    once. `table` is that of `Order.table`; piece i is of a document that has tokens [begins[i], ends[i])."""
+    row, segment = -1, 0
+    for i in range(len(table)):
+        segment = segment + 1 if table[i, 0] == row else 0
+        row = table[i, 0]
+        if table[i, 1] != source or table[i, 6] != 0:
+            continue
+        length, column, begin = table[i, 5], table[i, 7], begins[i] + table[i, 4]
+        to_inputs, to_targets = inputs[row, column : column + length], targets[row, column : column + length]
+        to_segments, to_positions = segments[row, column : column + length], positions[row, column : column + length]
+        goes_on = min(length, ends[i] - begin - 1)
+        here, behind = tokens[begin : begin + length], tokens[begin + 1 : begin + 1 + goes_on]
+        to_segments[:] = segment
+        for k in range(len(here)):
+            to_inputs[k] = here[k]
+        for k in range(len(to_positions)):
+            to_positions[k] = k
+        for k in range(len(behind)):
+            to_targets[k] = behind[k]
+        to_targets[goes_on:] = no_loss
 
 
 @compiled
@@ -207,23 +259,50 @@ def place(
 
 
 @compiled
-def integral(slot: float, phase: int, source: int, bounds: Floats, totals: Floats, first: Floats, last: Floats) -> Any:
-    """Sequences that a source should have had before `slot`, which lies in `phase`: its share, integrated."""
-    x = slot - bounds[phase]
-    bend = (last[phase, source] - first[phase, source]) / (bounds[phase + 1] - bounds[phase])
-    return totals[phase, source] + x * (first[phase, source] + 0.5 * bend * x)
+def integral(slot: float, piece: int, source: int, bounds: Floats, totals: Floats, series: Floats) -> Any:
+    """Sequences that a source should have had before `slot`, which lies in `piece`: its share, integrated."""
+    size = bounds[piece + 1] - bounds[piece]
+    y = 2.0 * (slot - bounds[piece]) / size - 1.0
+    value = 0.0
+    for k in range(series.shape[2] - 1, -1, -1):
+        value = value * y + series[piece, source, k]
+    return totals[piece, source] + size * value
 
 
 @compiled
-def due(target: float, source: int, bounds: Floats, totals: Floats, first: Floats, last: Floats) -> Any:
-    """The slot by which a source's integral reaches `target`; infinite if the run ends before."""
-    for p in range(len(bounds) - 1):
-        if totals[p + 1, source] >= target:
-            missing = target - totals[p, source]
-            bend = (last[p, source] - first[p, source]) / (bounds[p + 1] - bounds[p])
-            root = np.sqrt(max(first[p, source] ** 2 + 2.0 * bend * missing, 0.0))
-            return bounds[p] + 2.0 * missing / (first[p, source] + root)
-    return np.inf
+def due(target: float, since: int, source: int, bounds: Floats, totals: Floats, series: Floats) -> tuple[int, Any]:
+    """The piece, not before `since`, and the slot at which a source's integral reaches `target`.
+
+    Infinite if the run ends before. Newton's method, held between ends that are known to be too early and too late; the
+    first guess is the answer where the share is constant.
+    """
+    p = since
+    while p < len(bounds) - 1 and totals[p + 1, source] < target:
+        p += 1
+    if p == len(bounds) - 1:
+        return p, np.inf
+    size = bounds[p + 1] - bounds[p]
+    missing = target - totals[p, source]
+    early, late = -1.0, 1.0
+    y = min(max(2.0 * missing / (totals[p + 1, source] - totals[p, source]) - 1.0, early), late)
+    for _ in range(100):
+        value = slope = 0.0
+        for k in range(series.shape[2] - 1, -1, -1):
+            slope = slope * y + value
+            value = value * y + series[p, source, k]
+        off = value * size - missing
+        if abs(off) < 1e-9:
+            break
+        if off < 0:
+            early = y
+        else:
+            late = y
+        y = y - off / (slope * size) if slope > 0 else 0.5 * (early + late)
+        if not early < y < late:
+            y = 0.5 * (early + late)
+            if not early < y < late:
+                break
+    return p, bounds[p] + size * 0.5 * (y + 1.0)
 
 
 @compiled
@@ -233,13 +312,15 @@ def schedule(
     counts: Ints,
     bounds: Floats,
     totals: Floats,
-    first: Floats,
-    last: Floats,
+    series: Floats,
     every: int,
     saved: Ints,
     out: npt.NDArray[np.int32],
 ) -> None:
     """Choose the source of each slot in [begin, end); `counts`, the sequences by source before `begin`, is carried on.
+
+    `bounds` (pieces + 1,) are slots; `totals` (pieces + 1, sources) the integrals there; `series` (pieces, sources,
+    powers) the integral within a piece: its size times the sum of series[k] * y^k, with y from -1 to 1.
 
     Tijdeman's algorithm (1980, "The chairman assignment problem"): of the sources whose integral is far enough ahead of
     their count, the one that must come soonest. With S sources no count is ever further than 1 - 1/(2S - 2) from its
@@ -249,17 +330,18 @@ def schedule(
     sources = len(counts)
     ahead = 0.5 / (sources - 1) if sources > 1 else 1.0
     deadlines = np.empty(sources)
+    pieces = np.zeros(sources, np.int64)
     for s in range(sources):
-        deadlines[s] = due(counts[s] + 1 - ahead, s, bounds, totals, first, last)
-    phase = 0
+        pieces[s], deadlines[s] = due(counts[s] + 1 - ahead, 0, s, bounds, totals, series)
+    piece = 0
     for slot in range(begin, end):
         if len(saved) and slot % every == 0:
             saved[slot // every] = counts
-        while phase < len(bounds) - 2 and slot + 1 > bounds[phase + 1]:
-            phase += 1
+        while piece < len(bounds) - 2 and slot + 1 > bounds[piece + 1]:
+            piece += 1
         chosen, furthest, most = -1, 0, -np.inf
         for s in range(sources):
-            behind = integral(slot + 1.0, phase, s, bounds, totals, first, last) - counts[s]
+            behind = integral(slot + 1.0, piece, s, bounds, totals, series) - counts[s]
             if behind > most:
                 furthest, most = s, behind
             if behind >= ahead - 1e-9 and (chosen < 0 or deadlines[s] < deadlines[chosen]):
@@ -269,4 +351,6 @@ def schedule(
         if len(out):
             out[slot - begin] = chosen
         counts[chosen] += 1
-        deadlines[chosen] = due(counts[chosen] + 1 - ahead, chosen, bounds, totals, first, last)
+        pieces[chosen], deadlines[chosen] = due(
+            counts[chosen] + 1 - ahead, pieces[chosen], chosen, bounds, totals, series
+        )

@@ -10,8 +10,10 @@ network, which takes no memory; one pass over an epoch remembers a position ever
 """
 
 import hashlib
+import math
 from bisect import bisect_right
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import lru_cache
 from threading import Lock
 from typing import NamedTuple
@@ -19,11 +21,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.configfile import Place, Problem, nearest
+from pipeline.configfile import Place, Problem
 from training import fim, kernels
 from training.config import FimSettings, TrainConfig
 from training.fim import Mode
-from training.mixture import Mixture, stretches
+from training.mixture import Mixture, caps, fresh_equivalent, infeasible
+from training.mixture.problems import named
+from training.schedule import BatchSizes
 from training.shards import key
 from training.tokens import Documents, TokenStore
 
@@ -54,12 +58,27 @@ class SequencePlan:
     pieces: tuple[Piece, ...]
 
 
+class Table(IntEnum):
+    """The columns of `Order.table`: one row for each piece, in the order in which a step has them."""
+
+    ROW = 0
+    SOURCE = 1
+    DOCUMENT = 2
+    EPOCH = 3
+    START = 4
+    LENGTH = 5
+    MODE = 6
+    COLUMN = 7
+    """Where in its row the piece begins."""
+
+
 class _Epoch(NamedTuple):
     """One pass over a source's documents."""
 
     starts: kernels.Ints
     """Positions of every BLOCK-th document, and the length of the whole."""
     shuffle: np.uint64
+    """Of the permutation; 0 leaves the documents as they lie."""
     draw: np.uint64
 
 
@@ -70,6 +89,7 @@ class _Stream:
         self, documents: Documents, source: str, seed: int, settings: FimSettings | None, context: int
     ) -> None:
         self.documents = documents
+        self.context = context
         self.span = fim.span(context)
         self._fim = (
             0.0 if settings is None else settings.rate,
@@ -88,7 +108,8 @@ class _Stream:
         return np.uint64(kernels.mix(np.uint64(kernels.mix(self._key, np.uint64(epoch))), purpose))
 
     def _made(self, epoch: int) -> _Epoch:
-        shuffle, draw = self.draw(epoch, _SHUFFLE), self.draw(epoch, _DRAW)
+        shuffle = np.uint64(0) if self.documents.ordered else self.draw(epoch, _SHUFFLE)
+        draw = self.draw(epoch, _DRAW)
         lengths = kernels.block_lengths(self.documents.offsets, self.documents.keys, shuffle, draw, *self._fim)
         return _Epoch(np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), shuffle, draw)
 
@@ -105,18 +126,31 @@ class _Stream:
             self.begin(len(self._begins))
         return bisect_right(self._begins, position) - 1
 
-    def pieces(self, source: int, begin: int, end: int) -> tuple[Piece, ...]:
-        """What fills positions [begin, end) of the stream."""
-        found: list[Piece] = []
-        out = np.empty((end - begin, 4), np.int64)
+    def passes(self, end: int, most: float = math.inf) -> float:
+        """Epochs in the first `end` positions; estimated where it is far above `most`."""
+        if not end:
+            return 0.0
+        epoch = 0
+        while self.begin(epoch + 1) < end and epoch <= most:
+            epoch += 1
+        return epoch + (end - self.begin(epoch)) / (self.begin(epoch + 1) - self.begin(epoch))
+
+    def write(self, source: int, first: int, rows: kernels.Ints, out: kernels.Ints, written: int) -> int:
+        """Write the pieces of consecutive sequences, from number `first` on, one for each of `rows`, into a table.
+
+        They are written from row `written` of the table on; gives the number after the last.
+        """
+        begin, end = first * self.context, (first + len(rows)) * self.context
         epoch = self.epoch_of(begin)
         while begin < end:
             made, base = self._epoch(epoch), self.begin(epoch)
             start, stop = begin - base, min(end - base, int(made.starts[-1]))
-            block = int(np.searchsorted(made.starts, start, side="right")) - 1
-            count = kernels.walk(
+            block = int(made.starts.searchsorted(start, side="right")) - 1
+            written = kernels.walk(
                 start,
                 stop,
+                base,
+                self.context,
                 block * kernels.BLOCK,
                 int(made.starts[block]),
                 self.documents.offsets,
@@ -124,11 +158,15 @@ class _Stream:
                 made.shuffle,
                 made.draw,
                 *self._fim,
+                source,
+                epoch,
+                first,
+                rows,
                 out,
+                written,
             )
-            found += [Piece(source, d, epoch, at, n, Mode(mode)) for d, at, n, mode in out[:count].tolist()]
             begin, epoch = base + stop, epoch + 1
-        return tuple(found)
+        return written
 
     def place(self, document: int, epoch: int) -> tuple[int, int]:
         """Where in the stream an epoch has a document: position and laid-out tokens."""
@@ -149,7 +187,10 @@ class Order:
         self.config = config
         self.store = store
         sizes = [documents.count_tokens for documents in store.train]
-        self.mixture = Mixture(stretches(config.phases, store.sources, sizes), config.steps * config.batch.sequences)
+        self.sizes = BatchSizes(config.batch, config.steps)
+        self.mixture = Mixture.of(config, store.sources, sizes, store.folder)
+        self.caps = caps(config)
+        """Most passes over the sources that have a cap of their own."""
         self._streams = [
             _Stream(documents, source, config.seed, config.fim.get(source), config.context)
             for source, documents in zip(store.sources, store.train, strict=True)
@@ -159,30 +200,45 @@ class Order:
 
     def step(self, n: int, rows: slice | None = None) -> tuple[SequencePlan, ...]:
         """The sequences of a step, or those in `rows`. Raises IndexError for a step that the run does not have."""
+        sources, numbers, table = self.table(n, rows)
+        pieces: list[list[Piece]] = [[] for _ in sources]
+        for row, source, document, epoch, start, length, mode, _ in table.tolist():
+            pieces[row].append(Piece(source, document, epoch, start, length, Mode(mode)))
+        named = zip(sources.tolist(), numbers.tolist(), pieces, strict=True)
+        return tuple(SequencePlan(source, number, tuple(mine)) for source, number, mine in named)
+
+    def table(self, n: int, rows: slice | None = None) -> tuple[kernels.Ints, kernels.Ints, kernels.Ints]:
+        """A step, or those `rows` of it that are asked for, as arrays: the source of each row, which of that source's
+        sequences it is, and the pieces, with columns as in `Table`. Rows are counted from the first that is asked for.
+
+        A source has consecutive sequences in a step, so that one walk gives all of them.
+        """
         if not 0 <= n < self.config.steps:
             raise IndexError(f"the run has {self.config.steps} steps, no step {n}")
-        size, context = self.config.batch.sequences, self.config.context
-        counts = self.mixture.counts(n * size)
-        plans = []
-        wanted = range(size) if rows is None else range(size)[rows]
-        sources = self.mixture.sources(n * size, (n + 1) * size).tolist()
-        numbers = []
-        for source in sources:
-            numbers.append(int(counts[source]))
-            counts[source] += 1
-        for row in wanted:
-            source, number = sources[row], numbers[row]
-            pieces = self._streams[source].pieces(source, number * context, (number + 1) * context)
-            plans.append(SequencePlan(source, number, pieces))
-        return tuple(plans)
+        begin, size = self.sizes.before(n), self.sizes.of(n)
+        counts, given = self.mixture.stretch(begin, begin + size)
+        sources = given.astype(np.int64)
+        numbers = np.empty(size, np.int64)
+        for source in range(len(counts)):
+            mine = (sources == source).nonzero()[0]
+            numbers[mine] = np.arange(counts[source], counts[source] + len(mine))
+        if rows is not None:
+            sources, numbers = sources[rows], numbers[rows]
+        out = np.empty((len(sources) * self.config.context, len(Table)), np.int64)  # of which few pages are touched
+        written = 0
+        for source in range(len(counts)):
+            mine = (sources == source).nonzero()[0]
+            apart = (np.diff(numbers[mine]) != 1).nonzero()[0] + 1 if rows is not None else ()
+            for some in np.split(mine, apart) if len(apart) else (mine,):
+                if len(some):
+                    written = self._streams[source].write(source, int(numbers[some[0]]), some, out, written)
+        return sources, numbers, out[out[:written, Table.ROW].argsort(kind="stable")]
 
     def tokens(self, piece: Piece) -> npt.NDArray[np.int64]:
         """The ids of a piece and, where its text goes on, the one behind it; padding is left out at the end."""
         documents = self.store.train[piece.source]
         if piece.mode is Mode.PLAIN:
-            begin, end = documents.offsets[piece.document : piece.document + 2]
-            begin += piece.start
-            return documents.tokens[begin : min(begin + piece.length + 1, end)].astype(np.int64)
+            return documents.ids(piece.document)[piece.start : piece.start + piece.length + 1].astype(np.int64)
         span = self._streams[piece.source].span
         size = kernels.part_tokens(len(documents.ids(piece.document)) - 1, span) + fim.EXTRA
         part, start = divmod(piece.start, size)
@@ -211,26 +267,35 @@ class Order:
 
         It knows documents by their ids, so it does not change when the store is made again or its shards are moved.
         """
-        rows = [
-            (row, key(self.store.sources[p.source]), self.store.train[p.source].keys[p.document], *p[2:])
-            for row, plan in enumerate(self.step(n))
-            for p in plan.pieces
-        ]
-        return hashlib.blake2b(np.array(rows, "<u8").tobytes(), digest_size=16).hexdigest()
+        _, _, table = self.table(n)
+        hashed = table[:, : Table.COLUMN].astype("<u8")
+        names = np.array([key(source) for source in self.store.sources], np.uint64)
+        hashed[:, Table.SOURCE] = names[table[:, Table.SOURCE]]
+        for source in np.unique(table[:, Table.SOURCE]).tolist():
+            mine = table[:, Table.SOURCE] == source
+            hashed[mine, Table.DOCUMENT] = self.store.train[source].keys[table[mine, Table.DOCUMENT]]
+        return hashlib.blake2b(hashed.tobytes(), digest_size=16).hexdigest()
 
     def passes(self, source: int) -> float:
-        """How often the whole run goes through a source's documents; estimated where that is far above `max_epochs`."""
-        end = int(self.mixture.counts(self.mixture.slots)[source]) * self.config.context
-        if not end:
-            return 0.0
-        stream, epoch = self._streams[source], 0
-        while stream.begin(epoch + 1) < end and epoch <= self.config.max_epochs:
-            epoch += 1
-        return epoch + (end - stream.begin(epoch)) / (stream.begin(epoch + 1) - stream.begin(epoch))
+        """How often the whole run goes through a source's documents; estimated where that is far above its cap."""
+        end = int(self.mixture.sequences[source]) * self.config.context
+        most, _ = self.caps.get(self.store.sources[source], (self.config.max_epochs, ()))
+        return self._streams[source].passes(end, most)
+
+    def fresh_equivalent(self, source: int) -> float:
+        """Tokens of fresh text that the whole run's passes over a source are worth."""
+        documents = self.store.train[source]
+        copies = documents.count_tokens / max(documents.unique_tokens, 1)
+        return fresh_equivalent(documents.unique_tokens, self.passes(source) * copies)
+
+    def passes_before(self, n: int) -> list[float]:
+        """How often each source's documents were gone through in the first n steps: 1.25 is a quarter of the second."""
+        counts = self.mixture.counts(self.sizes.before(n)).tolist()
+        return [stream.passes(count * self.config.context) for stream, count in zip(self._streams, counts, strict=True)]
 
     def visits(self, source: int, document: int) -> list[tuple[int, int, Piece]]:
         """Every (step, row, piece) that has tokens of a training document, in the order of steps."""
-        stream, context, size = self._streams[source], self.config.context, self.config.batch.sequences
+        stream, context = self._streams[source], self.config.context
         sequences = int(self.mixture.counts(self.mixture.slots)[source])
         found = []
         epoch = 0
@@ -238,53 +303,46 @@ class Order:
             begin, length = stream.place(document, epoch)
             for number in range(begin // context, min(-(-(begin + length) // context), sequences)):
                 slot = self.mixture.slot(source, number)
-                pieces = stream.pieces(source, number * context, (number + 1) * context)
-                found += [(*divmod(slot, size), p) for p in pieces if (p.document, p.epoch) == (document, epoch)]
+                table = np.empty((context, len(Table)), np.int64)
+                written = stream.write(source, number, np.zeros(1, np.int64), table, 0)
+                for _, _, d, e, start, filled, mode, _ in table[:written].tolist():
+                    if (d, e) == (document, epoch):
+                        found.append((*self.sizes.place(slot), Piece(source, d, e, start, filled, Mode(mode))))
             epoch += 1
         return found
 
 
 def feasibility(config: TrainConfig, store: TokenStore) -> list[Problem]:
     """Say what cannot work with these sources: unknown names, sources without tokens, more epochs than allowed."""
-    problems = []
     sizes = dict(zip(store.sources, (documents.count_tokens for documents in store.train), strict=True))
-    places: dict[str, Place] = {}
-    for i, phase in enumerate(config.phases):
-        if phase.weights == "auto":
-            if not any(sizes.values()):
-                problems.append(Problem(("data",), "no source has a document to train on"))
-            continue
-        for name, weight in phase.weights.items():
-            at: Place = ("phases", i, "weights", name)
-            used = max(weight) if isinstance(weight, tuple) else weight
-            if name not in sizes:
-                problems.append(Problem(at, f"there is no source '{name}'; {nearest(name, store.sources)}"))
-            elif used and not sizes[name]:
-                problems.append(Problem(at, f"source '{name}' has no document to train on"))
-            elif used:
-                places.setdefault(name, at)
+    problems = infeasible(config, sizes)
     for name, settings in config.fim.items():
-        if name not in sizes:
-            problems.append(Problem(("fim", name), f"there is no source '{name}'; {nearest(name, store.sources)}"))
-        elif settings.rate and not store.tokenizer.has_fim:
+        if name in sizes and settings.rate and not store.tokenizer.has_fim:
             problems.append(Problem(("fim", name), "the tokenizer lacks sentinels; tokenize again"))
     if problems:
         return problems
     order = Order(config, store)
-    counts = order.mixture.counts(order.mixture.slots)
+    places: dict[str, Place] = {}
+    for place, name, read in named(config):
+        if read:
+            places.setdefault(name, place)
+    sequences = order.mixture.sequences.tolist()
     for source, name in enumerate(store.sources):
-        needed = int(counts[source]) * config.context
-        if needed <= sizes[name] * config.max_epochs:  # rearranging only lengthens an epoch, so nothing needs walking
+        most, place = order.caps.get(name, (config.max_epochs, places.get(name, ("max_epochs",))))
+        needed = sequences[source] * config.context
+        if needed <= sizes[name] * most:  # rearranging only lengthens an epoch, so nothing needs walking
             continue
         passes = order.passes(source)
-        if passes > config.max_epochs:
-            steps = int(config.steps * config.max_epochs / passes)
+        if passes > most:
+            fits = order.sizes.total * most / passes
+            steps = bisect_right(range(config.steps + 1), fits, key=lambda n: BatchSizes(config.batch, n).total) - 1
             problems.append(
                 Problem(
-                    places.get(name, ("max_epochs",)),
+                    place,
                     f"source '{name}': the run needs {needed:,} tokens of it and it has {sizes[name]:,}: {passes:.1f} "
-                    f"epochs, and max_epochs is {config.max_epochs:g}; take at most {steps:,} of {config.steps:,} "
-                    f"steps, give it {config.max_epochs / passes:.0%} of its weight, or raise max_epochs",
+                    f"epochs, and max_epochs is {most:g}; take at most {steps:,} of {config.steps:,} steps, give it "
+                    f"{most / passes:.0%} of its weight, or raise max_epochs. So often read, it is worth "
+                    f"{order.fresh_equivalent(source):,.0f} tokens of fresh text (Muennighoff et al. 2023)",
                 )
             )
     return problems

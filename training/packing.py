@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from training import kernels
 from training.config import TrainConfig
-from training.order import Order
+from training.fim import Mode
+from training.order import Order, Piece, Table
 from training.tokens import TokenStore
 
 NO_LOSS = -100
@@ -36,15 +38,18 @@ class Batch:
     """(S,) index of the row's source in `store.sources`."""
 
 
-def _blank(sources: list[int], context: int, end: int) -> Batch:
-    """Rows of nothing but padding."""
+def _blank(sources: npt.NDArray[np.int64], context: int, end: int, whole: bool = False) -> Batch:
+    """Rows of nothing but padding; of anything if the whole of them will be written."""
     shape = len(sources), context
+    if whole:
+        integers = (np.empty(shape, np.int64) for _ in range(3))
+        return Batch(next(integers), next(integers), np.empty(shape, np.int32), next(integers), sources)
     return Batch(
         np.full(shape, end, np.int64),
         np.full(shape, NO_LOSS, np.int64),
         np.full(shape, PADDING, np.int32),
         np.zeros(shape, np.int64),
-        np.array(sources, np.int64),
+        sources,
     )
 
 
@@ -61,22 +66,34 @@ def _write(made: Batch, row: int, at: int, segment: int, tokens: npt.NDArray[np.
 
 
 def batch(order: Order, step: int, rows: slice | None = None) -> Batch:
-    """Sequences `rows` (all of them by default) of a step, counted from 0: the same rows, whichever are asked for."""
-    plans = order.step(step, rows)
-    made = _blank([plan.source for plan in plans], order.config.context, order.store.tokenizer.end)
-    for row, plan in enumerate(plans):
-        at = 0
-        for segment, piece in enumerate(plan.pieces):
-            _write(made, row, at, segment, order.tokens(piece), piece.length)
-            at += piece.length
+    """Sequences `rows` (all of them by default) of a step, counted from 0: the same rows, whichever are asked for.
+
+    Pieces of documents as they are go from the mapped tokens into all arrays in one compiled pass; only those that are
+    rearranged are tokenised, and written one by one.
+    """
+    sources, _, table = order.table(step, rows)
+    rearranged = table[:, Table.MODE].nonzero()[0].tolist()
+    made = _blank(sources, order.config.context, order.store.tokenizer.end, whole=not rearranged)
+    arrays = made.inputs, made.targets, made.segments, made.positions
+    for source, documents in enumerate(order.store.train):
+        mine = table[:, Table.SOURCE] == source
+        if mine.any():
+            begins, ends = documents.places(np.where(mine, table[:, Table.DOCUMENT], 0))
+            kernels.fill(table, source, begins, ends, documents.tokens, NO_LOSS, *arrays)
+    first = table[:, Table.ROW].searchsorted(np.arange(len(sources)))
+    for i in rearranged:
+        row, source, document, epoch, start, length, mode, column = table[i].tolist()
+        piece = Piece(source, document, epoch, start, length, Mode(mode))
+        _write(made, row, column, i - int(first[row]), order.tokens(piece), length)
     return made
 
 
-def validation(store: TokenStore, source: str, config: TrainConfig) -> Iterator[Batch]:
+def validation(store: TokenStore, source: str, config: TrainConfig) -> Iterator[tuple[Batch, npt.NDArray[np.int64]]]:
     """The held-out documents of a source, the same every time, in batches of at most `config.batch.sequences` rows.
 
     They come in the order of their keys, a fair sample, as they are, up to `config.evaluation.tokens` tokens and at
-    least one row; what stays free in the last row is padding. Nothing comes if the source has no held-out document.
+    least one row; what stays free in the last row is padding. Beside each batch: the held-out document (S, T) that each
+    position shows, -1 at padding. Nothing comes if the source has no held-out document.
     """
     number = store.sources.index(source)
     held, context = store.held[number], config.context
@@ -84,7 +101,11 @@ def validation(store: TokenStore, source: str, config: TrainConfig) -> Iterator[
     if limit > config.evaluation.tokens:
         limit = min(limit, max(config.evaluation.tokens // context, 1) * context)
     count = -(-limit // context)
-    made = _blank([number] * min(count, config.batch.sequences), context, store.tokenizer.end)
+    size = min(count, config.batch.sequences)
+    made, shown = (
+        _blank(np.full(size, number, np.int64), context, store.tokenizer.end),
+        np.full((size, context), PADDING, np.int64),
+    )
     first = position = segment = 0
     for document in np.argsort(held.keys, kind="stable").tolist():
         ids = held.ids(document)
@@ -92,13 +113,15 @@ def validation(store: TokenStore, source: str, config: TrainConfig) -> Iterator[
         while start < len(ids) and position < limit:
             row, at = divmod(position, context)
             if row - first == len(made.inputs):
-                yield made
-                first = row
-                made = _blank([number] * min(count - first, config.batch.sequences), context, store.tokenizer.end)
+                yield made, shown
+                first, size = row, min(count - row, config.batch.sequences)
+                made = _blank(np.full(size, number, np.int64), context, store.tokenizer.end)
+                shown = np.full((size, context), PADDING, np.int64)
             segment = 0 if at == 0 else segment + 1
             length = min(len(ids) - start, context - at)
             _write(made, row - first, at, segment, ids[start : start + length + 1].astype(np.int64), length)
+            shown[row - first, at : at + length] = document
             start += length
             position += length
     if position:
-        yield made
+        yield made, shown

@@ -42,6 +42,24 @@ def unfinished(run: Path) -> bool:
     return record.is_file() and not json.loads(record.read_text(encoding="utf-8")).get("complete", True)
 
 
+def listed(config: TrainConfig) -> dict[str, list[Shard]]:
+    """The shards of each source, in the order of runs and names; nothing is read, so their hashes are empty."""
+    found: dict[str, list[Shard]] = {}
+    for run in runs(config):
+        for path in sorted(run.resolve().glob("shards/*/*.parquet")):
+            facts = path.stat()
+            found.setdefault(path.parent.name, []).append(
+                {
+                    "name": f"{path.parent.name}/{path.name}",
+                    "path": str(path),
+                    "size": facts.st_size,
+                    "mtime_ns": facts.st_mtime_ns,
+                    "sha256": "",
+                }
+            )
+    return dict(sorted(found.items()))
+
+
 def find(config: TrainConfig, store: Path) -> dict[str, list[Shard]]:
     """The shards of each source, in the order of runs and names.
 
@@ -51,21 +69,14 @@ def find(config: TrainConfig, store: Path) -> dict[str, list[Shard]]:
     for manifest in store.glob("*/manifest.json"):
         for old in json.loads(manifest.read_text(encoding="utf-8"))["shards"]:
             known[old["path"], old["size"], old["mtime_ns"]] = old["sha256"]
-    found: dict[str, list[Shard]] = {}
-    for run in runs(config):
-        for path in sorted(run.resolve().glob("shards/*/*.parquet")):
-            facts = path.stat()
-            seen = known.get((str(path), facts.st_size, facts.st_mtime_ns))
-            found.setdefault(path.parent.name, []).append(
-                {
-                    "name": f"{path.parent.name}/{path.name}",
-                    "path": str(path),
-                    "size": facts.st_size,
-                    "mtime_ns": facts.st_mtime_ns,
-                    "sha256": seen or sha256(path),
-                }
-            )
-    return dict(sorted(found.items()))
+    return {
+        source: [
+            shard
+            | {"sha256": known.get((shard["path"], shard["size"], shard["mtime_ns"])) or sha256(Path(shard["path"]))}
+            for shard in files
+        ]
+        for source, files in listed(config).items()
+    }
 
 
 @contextmanager
@@ -120,7 +131,7 @@ def held_below(files: Sequence[Shard], holdout: float) -> int:
 
 def sample(shards: dict[str, list[Shard]], size: int, holdout: float) -> Iterator[list[str]]:
     """Stretches of the training documents' texts, even over all of them by hash, of about `size` bytes together."""
-    total = sum(_text_bytes(shard) for files in shards.values() for shard in files)
+    total = sum(text_bytes(shard) for files in shards.values() for shard in files)
     chance = int(min(1.0, size / max(total, 1)) * 2**64)
     for files in shards.values():
         below = held_below(files, holdout)
@@ -134,7 +145,7 @@ def sample(shards: dict[str, list[Shard]], size: int, holdout: float) -> Iterato
             ]
 
 
-def _text_bytes(shard: Shard) -> int:
+def text_bytes(shard: Shard) -> int:
     """Bytes of the texts in a shard, before compression."""
     with opened(shard) as file:
         meta = file.metadata

@@ -2,7 +2,8 @@
 
 OUT/tokens/manifest.json names the sources; OUT/tokens/<source>/ has `manifest.json` and, for `train` and `held`,
 `tokens.bin` (uint16 or uint32, each document followed by the end token), `offsets.bin` (int64, one more than
-documents), `keys.bin` (uint64 hash of each id) and `documents.arrow` (id, shard, row). Nothing of it is read into
+documents), `keys.bin` (uint64 hash of each id) and `documents.arrow` (id, shard, row, bytes). Sources that are made of
+others by their signals have no tokens of their own (see `training.views`). Nothing of it is read into
 memory: a process that trains maps 16 bytes a document and its ids, and touches the pages that it needs.
 """
 
@@ -11,78 +12,24 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.ipc
-import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import Progress
 
 from pipeline.configfile import ConfigError, Place, Problem
-from training import shards
+from training import selection, shards, views
 from training.config import TrainConfig
+from training.documents import Documents, Writer, sync, write_json
 from training.shards import Shard, key
 from training.tokenizer import Tokenizer
 
-VERSION = 1
+__all__ = ["VERSION", "Documents", "TokenStore", "given_tokenizer", "missing", "prepare"]
+
+VERSION = 2
 """Raised when the same shards give another store, so that those made earlier are made again."""
-
-_INDEX = pa.schema([("id", pa.string()), ("shard", pa.uint32()), ("row", pa.uint32())])
-
-
-class Documents:
-    """The documents of a source, those for training or the held-out ones; `len()` of them, numbered from 0."""
-
-    def __init__(self, folder: Path, facts: dict[str, Any], dtype: str, shards: Sequence[Shard]) -> None:
-        count, self.count_tokens, self.count_bytes = facts["documents"], facts["tokens"], facts["bytes"]
-        self.tokens = _mapped(folder / "tokens.bin", np.dtype(dtype), self.count_tokens)
-        """(count_tokens,) all documents, each with its end token."""
-        self.offsets: npt.NDArray[np.int64] = _mapped(folder / "offsets.bin", np.dtype(np.int64), count + 1)
-        self.keys: npt.NDArray[np.uint64] = _mapped(folder / "keys.bin", np.dtype(np.uint64), count)
-        self._index = pa.ipc.open_file(pa.memory_map(str(folder / "documents.arrow"))).read_all()
-        self._shards = shards
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def ids(self, document: int) -> npt.NDArray[Any]:
-        """Tokens of a document, the end token last; a view of the mapped file."""
-        return self.tokens[self.offsets[document] : self.offsets[document + 1]]
-
-    def name(self, document: int) -> str:
-        """The id that curation gave the document."""
-        return str(self._index["id"][document].as_py())
-
-    def find(self, name: str) -> list[int]:
-        """The documents with this id: one, none, or several if runs overlap."""
-        return [int(d) for d in np.flatnonzero(self.keys == np.uint64(key(name))) if self.name(int(d)) == name]
-
-    def shard(self, document: int) -> tuple[Path, int]:
-        """The Parquet file that the document came from, and its row there."""
-        return (
-            Path(self._shards[self._index["shard"][document].as_py()]["path"]),
-            int(self._index["row"][document].as_py()),
-        )
-
-    def origin(self, document: int) -> str | None:
-        """Where curation read the document (`path#offset`); None if its shard is no longer there."""
-        path, row = self.shard(document)
-        if not path.is_file():
-            return None
-        with pq.ParquetFile(path) as file:
-            for group in range(file.num_row_groups):
-                rows = file.metadata.row_group(group).num_rows
-                if row < rows:
-                    if "origin" not in file.schema_arrow.names:
-                        return None
-                    return str(file.read_row_group(group, columns=["origin"])["origin"][row].as_py())
-                row -= rows
-        return None
 
 
 class TokenStore:
@@ -93,13 +40,18 @@ class TokenStore:
         self.sources = tuple(sorted(sources))
         self.tokenizer = tokenizer
         made = [json.loads((folder / name / "manifest.json").read_text(encoding="utf-8")) for name in self.sources]
-        self.train, self.held = (
-            tuple(
-                Documents(folder / name / part, facts[part], facts["dtype"], facts["shards"])
-                for name, facts in zip(self.sources, made, strict=True)
-            )
-            for part in ("train", "held")
-        )
+        opened: dict[str, tuple[Documents, Documents]] = {}
+        for name, facts in zip(self.sources, made, strict=True):
+            if "definition" not in facts:
+                train, held = (
+                    Documents(folder / name / part, facts[part], facts["dtype"], facts["shards"])
+                    for part in ("train", "held")
+                )
+                opened[name] = train, held
+        for name, facts in zip(self.sources, made, strict=True):
+            if "definition" in facts:
+                opened[name] = views.opened(folder / name, facts, opened[facts["definition"]["of"]])
+        self.train, self.held = (tuple(opened[name][part] for name in self.sources) for part in (0, 1))
 
     @classmethod
     def open(cls, folder: str | Path, tokenizer: Tokenizer) -> "TokenStore":
@@ -134,7 +86,9 @@ def missing(config: TrainConfig) -> list[Problem]:
             problems.append(Problem(at, f"{run} is named twice"))
     if not runs:
         problems.append(Problem(("data",), "name at least one curated run"))
-    given = _given_tokenizer(config)
+    if not problems:
+        problems += selection.problems(config, shards.listed(config))
+    given = given_tokenizer(config)
     if given is not None and not (given / "tokenizer.json" if given.is_dir() else given).is_file():
         place: Place = ("tokenizer", "path") if config.tokenizer.path is not None else ("model", "init_from")
         problems.append(Problem(place, f"there is no tokenizer at {given}"))
@@ -157,21 +111,30 @@ def prepare(config: TrainConfig, out: Path) -> tuple[Tokenizer, TokenStore]:
     with Progress(console=Console(stderr=True), transient=True, disable=not os.isatty(2)) as progress:
         for source, files in found.items():
             _store(source, files, folder, tokenizer, config.evaluation.holdout, progress)
+    made = {name: settings for name, settings in config.sources.items() if settings.of is not None}
+    if made:
+        store = TokenStore(folder, tuple(found), tokenizer)
+        for name, settings in made.items():
+            number = store.sources.index(str(settings.of))
+            manifest = json.loads((folder / str(settings.of) / "manifest.json").read_text(encoding="utf-8"))
+            views.build(name, settings, folder, (store.train[number], store.held[number]), manifest)
+    sources = sorted([*found, *made])
     for old in folder.iterdir():
-        if old.is_dir() and old.name not in found and (old / "manifest.json").is_file():
+        if old.is_dir() and old.name not in sources and (old / "manifest.json").is_file():
             shutil.rmtree(old)
-    _write_json(folder / "manifest.json", {"sources": sorted(found), "tokenizer": tokenizer.identity})
+    write_json(folder / "manifest.json", {"sources": sources, "tokenizer": tokenizer.identity})
     return tokenizer, TokenStore.open(folder, tokenizer)
 
 
-def _given_tokenizer(config: TrainConfig) -> Path | None:
+def given_tokenizer(config: TrainConfig) -> Path | None:
+    """Where the config says that the tokenizer is; None if it is to be trained."""
     given = config.tokenizer.path or config.model.init_from
     return None if given is None else Path(given)
 
 
 def _tokenizer(config: TrainConfig, found: dict[str, list[Shard]], out: Path) -> Tokenizer:
     """The tokenizer that the config asks for, from `out` if it was made from the same before."""
-    given = _given_tokenizer(config)
+    given = given_tokenizer(config)
     asked: dict[str, Any] = {"version": VERSION, "settings": config.tokenizer.model_dump(mode="json", exclude={"path"})}
     if given is None:
         asked |= {
@@ -199,7 +162,7 @@ def _tokenizer(config: TrainConfig, found: dict[str, list[Shard]], out: Path) ->
         if _wants_fim(config):
             tokenizer, _ = tokenizer.with_fim()
     tokenizer.save(out)
-    _write_json(note, {"made_from": fingerprint, "sha256": shards.sha256(saved)})
+    write_json(note, {"made_from": fingerprint, "sha256": shards.sha256(saved)})
     return Tokenizer.load(saved, config.tokenizer)
 
 
@@ -217,14 +180,14 @@ def _store(
         old = json.loads((final / "manifest.json").read_text(encoding="utf-8"))
         if _essence(old) == _essence(asked):
             if old["shards"] != files:  # the run moved, and tracing wants to find it
-                _write_json(final / "manifest.json", old | asked)
+                write_json(final / "manifest.json", old | asked)
             return
     shutil.rmtree(part, ignore_errors=True)
     dtype = np.dtype("uint16" if tokenizer.vocab_size <= 2**16 else "uint32")
     below = shards.held_below(files, holdout)
     task = progress.add_task(f"tokens of {source}", total=shards.rows(files))
     end = tokenizer.end
-    with _Writer(part / "train", dtype, end) as train, _Writer(part / "held", dtype, end) as held:
+    with Writer(part / "train", dtype, end) as train, Writer(part / "held", dtype, end) as held:
         for shard, row, names, texts in shards.read(files):
             keys = [key(name) for name in names]
             ids = tokenizer.encode_batch(texts)
@@ -238,90 +201,16 @@ def _store(
                     [names[i] for i in mine],
                     shard,
                     [row + i for i in mine],
-                    sum(len(texts[i].encode()) for i in mine),
+                    [len(texts[i].encode()) for i in mine],
                 )
             progress.update(task, advance=len(texts))
     facts = {"train": train.facts, "held": held.facts}
-    _write_json(part / "manifest.json", asked | {"dtype": dtype.name} | facts)
+    write_json(part / "manifest.json", asked | {"dtype": dtype.name} | facts)
     shutil.rmtree(final, ignore_errors=True)
     part.rename(final)
-    _sync(folder)
+    sync(folder)
 
 
 def _essence(facts: dict[str, Any]) -> Any:
     shards = [[shard["name"], shard["size"], shard["sha256"]] for shard in facts["shards"]]
     return [facts["version"], facts["tokenizer"], facts["holdout"], shards]
-
-
-class _Writer:
-    """The four files of `Documents`, appended to; behind the `with` they are on the disk and `facts` is final."""
-
-    def __init__(self, folder: Path, dtype: npt.DTypeLike, end: int) -> None:
-        folder.mkdir(parents=True)
-        self._folder, self._dtype, self._end = folder, dtype, end
-        self._tokens, self._offsets, self._keys = (
-            (folder / name).open("wb") for name in ("tokens.bin", "offsets.bin", "keys.bin")
-        )
-        self._index = pa.ipc.new_file(str(folder / "documents.arrow"), _INDEX)
-        self.facts = {"documents": 0, "tokens": 0, "bytes": 0}
-        self._offsets.write(np.zeros(1, np.int64).tobytes())
-
-    def add(
-        self, ids: list[list[int]], keys: list[int], names: list[str], shard: int, rows: list[int], size: int
-    ) -> None:
-        if not ids:
-            return
-        for document in ids:
-            document.append(self._end)
-        lengths = np.fromiter(map(len, ids), np.int64, len(ids))
-        offsets = np.cumsum(lengths) + self.facts["tokens"]
-        self._tokens.write(np.fromiter(chain.from_iterable(ids), self._dtype, int(lengths.sum())).tobytes())
-        self._offsets.write(offsets.astype("<i8").tobytes())
-        self._keys.write(np.array(keys, "<u8").tobytes())
-        self._index.write_batch(
-            pa.record_batch(
-                [pa.array(names), pa.array([shard] * len(ids), pa.uint32()), pa.array(rows, pa.uint32())], schema=_INDEX
-            )
-        )
-        self.facts = {
-            "documents": self.facts["documents"] + len(ids),
-            "tokens": int(offsets[-1]),
-            "bytes": self.facts["bytes"] + size,
-        }
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._index.close()
-        for file in (self._tokens, self._offsets, self._keys):
-            file.close()
-        for name in ("tokens.bin", "offsets.bin", "keys.bin", "documents.arrow"):
-            _sync(self._folder / name)
-        _sync(self._folder)
-
-
-def _mapped(path: Path, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
-    """A file as a read-only array; raises ConfigError if it has not the size that the manifest says."""
-    if path.stat().st_size != count * dtype.itemsize:
-        raise ConfigError(
-            [f"{path}: {path.stat().st_size} bytes, should have {count * dtype.itemsize}; tokenize again"]
-        )
-    if not count:
-        return np.empty(0, dtype)
-    return np.memmap(path, dtype, "r", shape=(count,)).view(np.ndarray)
-
-
-def _write_json(path: Path, values: Any) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    _sync(part)
-    part.replace(path)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training import fim, kernels
+from training.config import BatchSettings
 from training.fim import Mode
 from training.order import Order, Piece, feasibility
 from training.packing import batch
@@ -27,6 +28,7 @@ CASES = st.fixed_dictionaries(
         "seed": st.integers(-5, 2**63),
         "context": st.integers(8, 90),
         "rate": st.sampled_from([0.0, 0.5, 1.0]),
+        "batch": st.sampled_from([{"sequences": 4}, {"sequences": 7, "ramp": {"start": 1, "by": 2, "share": 0.4}}]),
         "phases": st.sampled_from(
             [
                 [{}],
@@ -51,6 +53,7 @@ def build(stored: Callable[..., Any], case: dict[str, Any], steps: int = 12) -> 
         context=case["context"],
         phases=phases,
         steps=steps,
+        batch=case["batch"],
         fim={source: {"rate": case["rate"]} for source in sources},
     )
     return Order(config, store)
@@ -232,6 +235,37 @@ def test_what_cannot_work_is_said_with_numbers_and_places(stored: Callable[..., 
     tokens = store.train[0].count_tokens
     assert problem.place == ("phases", 0, "weights", "code")
     assert f"needs {100 * 4 * 64:,} tokens of it and it has {tokens:,}: {25600 / tokens:.1f} epochs" in problem.message
+    fits = int(problem.message.split("take at most ")[1].split(" of")[0])
+    assert feasibility(config.model_copy(update={"steps": fits}), store) == []
+    assert feasibility(config.model_copy(update={"steps": fits + 1}), store)
+
+
+def test_a_batch_that_grows_takes_the_same_sequences_in_other_steps(stored: Callable[..., Any]) -> None:
+    """The mixture is over sequences: a run with a ramp reads what a run without one reads, cut into other steps."""
+    texts = {name: [f"{name} {i} " * (i % 9 + 1) for i in range(30)] for name in ("code", "prose")}
+    phases = [{"weights": {"code": [1, 3], "prose": 1}}, {"share": 0.5}]
+    ramp = {"start": 1, "share": 0.5}
+    config, store = stored(texts, steps=30, phases=phases, fim={"code": {}}, batch={"sequences": 4, "ramp": ramp})
+    growing = Order(config, store)
+    one = {"batch": BatchSettings(sequences=1), "steps": growing.sizes.total}
+    constant = Order(config.model_copy(update=one), store)
+    rows = [[plan for n in range(order.config.steps) for plan in order.step(n)] for order in (growing, constant)]
+    assert rows[0] == rows[1]
+    assert [len(growing.step(n)) for n in range(30)] == [growing.sizes.of(n) for n in range(30)]
+    assert len(growing.step(0)) == 1 and len(growing.step(29)) == 4
+
+
+def test_feasibility_counts_the_sequences_of_a_ramp(stored: Callable[..., Any]) -> None:
+    config, store = stored(
+        {"code": ["print(1)\n" * 50] * 40},
+        steps=100,
+        context=64,
+        max_epochs=1,
+        batch={"sequences": 8, "ramp": {"start": 2, "share": 0.5}},
+    )
+    needed = Order(config, store).sizes.total * 64
+    (problem,) = feasibility(config, store)
+    assert f"needs {needed:,} tokens of it" in problem.message and needed < 100 * 8 * 64
     fits = int(problem.message.split("take at most ")[1].split(" of")[0])
     assert feasibility(config.model_copy(update={"steps": fits}), store) == []
     assert feasibility(config.model_copy(update={"steps": fits + 1}), store)

@@ -114,8 +114,14 @@ def test_validation_is_the_held_out_documents_packed(
     expected = naive(documents, context, store.tokenizer.end)
     if held.count_tokens > limit:
         expected = expected[: max(limit // context, 1)]
-    batches = list(validation(store, "code", config))
+    batches, shown = zip(*validation(store, "code", config), strict=True)
     assert as_rows(batches) == expected
     assert [b.sources.tolist() for b in batches] == [[0] * len(b.inputs) for b in batches]
     assert all(len(b.inputs) == sequences for b in batches[:-1])
+    read = [(made.inputs, numbers) for made, numbers in zip(batches, shown, strict=True)]
+    for made, numbers in zip(batches, shown, strict=True):
+        assert ((numbers == PADDING) == (made.segments == PADDING)).all()
+    for d in range(len(held)):  # what is shown of a document is its beginning
+        there = [token for inputs, numbers in read for token in inputs[numbers == d].tolist()]
+        assert there == held.ids(d).tolist()[: len(there)]
     assert list(validation(store, "prose", config)) == []  # its only document is trained on

@@ -1,14 +1,24 @@
-"""Settings of what the model sees: the tokenizer, phases and their mixtures, fill-in-the-middle."""
+"""Settings of what the model sees: the tokenizer, sources, phases and their mixtures, fill-in-the-middle."""
 
-from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from training.config.base import Settings, Share
+from training.config.weights import Leaf, Weights, gap, leaves
 
-Weight = Annotated[float, Field(ge=0)] | tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
-"""A constant, or `[start, end]`: linear over the phase."""
+Allowed = Annotated[
+    Annotated[tuple[float | None, float | None], Tag("range")]
+    | Annotated[tuple[str, ...], Field(min_length=1), Tag("words")],
+    Discriminator(lambda given: "words" if _has_words(given) else "range"),
+]
+"""A range, both ends included and None open; or words."""
+
+
+def _has_words(given: Any) -> bool:
+    return isinstance(given, list | tuple) and any(isinstance(item, str) for item in given)
 
 
 class TokenizerSettings(Settings):
@@ -35,18 +45,103 @@ class FimSettings(Settings):
     """Of those, the share in suffix-prefix-middle order; the others are prefix-suffix-middle."""
 
 
+class RepeatSettings(Settings):
+    """Documents that come several times in an epoch, as they did on the web before duplicates were taken out.
+
+    FineWeb-2 calls it rehydration (Penedo et al. 2025): clusters of a few copies are worth more, those of thousands are
+    spam. So `times` says from which value of the signal on a document comes how often.
+    """
+
+    by: str = "cluster_size"
+    """The signal; a document that has no cluster is alone in it."""
+    times: Annotated[tuple[tuple[float, Annotated[int, Field(ge=0)]], ...], Field(min_length=1)]
+    """`[[1, 1], [2, 2], [6, 3], [100, 1]]`: from 1 on once, from 2 on twice ...; 0 leaves it out. Below the first, and
+    where the signal was not measured: once."""
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if any(later <= earlier for (earlier, _), (later, _) in pairwise(self.times)):
+            raise ValueError(f"times: values must rise, found {', '.join(f'{at:g}' for at, _ in self.times)}")
+        return self
+
+
+class OrderSettings(Settings):
+    """Documents in the order of a signal instead of a random one, the same in every epoch."""
+
+    by: str
+    """The signal; `tokens` is the length of the document. Documents without it come last, equal ones by the hash of
+    their ids."""
+    descending: bool = False
+
+
+class SourceSettings(Settings):
+    """A source beyond its shards: how often it may be read, and sources that are made of the documents of another one.
+
+    A document keeps its place in the source that it is taken from, and is held out in both or in none.
+    """
+
+    of: str | None = None
+    """The curated source whose documents it has; None if it is a curated source itself."""
+    where: Mapping[str, Allowed] = {}
+    """Only documents whose signals, or columns of the shard, lie in these ranges: `{"edu.score": [2, null]}`. Both ends
+    belong to it; a list of words has those that are allowed: `{language: [de, fr]}`. What was not measured is left
+    out."""
+    repeat: RepeatSettings | None = None
+    """How many times a document comes in an epoch; None is once."""
+    order: OrderSettings | None = None
+    """None draws an order anew for each epoch."""
+    max_epochs: Annotated[float, Field(gt=0)] | None = None
+    """Most passes over it; None is that of its groups in `weights`, or of the run."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.of is None:
+            for name in ("where", "repeat", "order"):
+                if getattr(self, name):
+                    raise ValueError(f"{name}: belongs to a source that is made 'of' another one; name that")
+        if self.repeat is not None and self.order is not None:
+            raise ValueError("order: copies would stand side by side; take either 'repeat' or 'order'")
+        for signal, allowed in self.where.items():
+            low, high = (allowed[0], allowed[-1]) if len(allowed) == 2 else (None, None)
+            if isinstance(low, float) and isinstance(high, float) and low > high:
+                raise ValueError(f"where.{signal}: the lower end {low:g} is above the upper end {high:g}")
+        return self
+
+
 class Phase(Settings):
     """A stretch of the run with its mixture."""
 
-    share: Annotated[float, Field(gt=0)] = 1.0
-    """Length relative to the other phases."""
-    weights: Literal["auto"] | Mapping[str, Weight] = "auto"
-    """Token share of each source, normalised at every moment; `auto` follows the sizes of the sources."""
+    share: Annotated[float, Field(gt=0)] | None = None
+    """Length relative to the other phases, 1 if nothing is said; what budgets of tokens leave is divided by it."""
+    tokens: Annotated[float, Field(gt=0)] | None = None
+    """Length in tokens, instead of a share."""
+    weights: Annotated[
+        Annotated[Literal["auto"], Tag("auto")] | Annotated[Weights, Tag("given")],
+        Discriminator(lambda given: "auto" if isinstance(given, str) else "given"),
+    ] = "auto"
+    """Token share of each source, normalised at every moment; `auto` follows the sizes of the curated sources."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Of `auto`: shares are as tokens^(1 / temperature)."""
+
+    def leaves(self) -> Iterator[Leaf]:
+        """Every source that the weights name, with its place in the phase; none for `auto`."""
+        if self.weights != "auto":
+            yield from leaves(self.weights, ("weights",))
 
     @model_validator(mode="after")
     def _something_to_read(self) -> Self:
-        if self.weights != "auto":
-            ends = [w if isinstance(w, tuple) else (w, w) for w in self.weights.values()]
-            if not sum(start for start, _ in ends) or not sum(end for _, end in ends):
-                raise ValueError("weights: at the start and at the end of a phase, some source needs a weight above 0")
+        if self.share is not None and self.tokens is not None:
+            raise ValueError("tokens: a phase has a share or a budget of tokens, not both")
+        if self.weights == "auto":
+            return self
+        if self.temperature != 1.0:
+            raise ValueError("temperature: is for weights that are auto; for some of the sources, make a group")
+        problem = gap(self.weights)
+        if problem is not None:
+            raise ValueError(f"weights: {problem}")
+        seen: set[str] = set()
+        for leaf in self.leaves():
+            if leaf.name in seen:
+                raise ValueError(f"{'.'.join(map(str, leaf.place))}: '{leaf.name}' has a weight twice in this phase")
+            seen.add(leaf.name)
         return self
