@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from training import checkpoint
-from training.config import TrainConfig
+from training import checkpoint, hf
+from training.config import TokenizerSettings, TrainConfig
 from training.model import Cache, Decoder, Shape, document_mask
 from training.tokenizer import Tokenizer
 
@@ -46,13 +46,17 @@ class Completion:
 
 
 def load(folder: Path) -> tuple[Decoder, Tokenizer]:
-    """The newest model of a training run, or that of one checkpoint (RUN/checkpoints/step-...), and its tokenizer.
+    """The model of a folder, and its tokenizer: of a training run (its newest checkpoint), of one checkpoint
+    (RUN/checkpoints/step-...), or of a Hugging Face folder.
 
-    Raises FileNotFoundError if there is none, CheckpointError if the named checkpoint is damaged.
+    Raises FileNotFoundError if there is none, CheckpointError if the named checkpoint is damaged, HuggingFaceError or
+    ConfigError if a Hugging Face folder cannot be used.
     """
     if (folder / checkpoint.MANIFEST).is_file():
         checkpoint.verify(folder)
         saved, run = folder, folder.resolve().parent.parent
+    elif (folder / "config.json").is_file():
+        return hf.load(folder).eval(), Tokenizer.load(folder, TokenizerSettings(end=_end(folder)))
     else:
         found = checkpoint.latest(folder / "checkpoints")
         if found is None:
@@ -62,6 +66,14 @@ def load(folder: Path) -> tuple[Decoder, Tokenizer]:
     model.load_state_dict(checkpoint.read_tensors(saved, "model"))
     config = TrainConfig.model_validate(json.loads((run / "run.json").read_bytes())["config"])
     return model.eval(), Tokenizer.load(run / "tokenizer.json", config.tokenizer)
+
+
+def _end(folder: Path) -> str:
+    """The token that ends a text, as the tokenizer_config.json of a Hugging Face folder has it."""
+    path = folder / "tokenizer_config.json"
+    named = json.loads(path.read_bytes()).get("eos_token") if path.is_file() else None
+    text = named.get("content") if isinstance(named, dict) else named
+    return text if isinstance(text, str) else TokenizerSettings().end
 
 
 def complete(model: Decoder, tokenizer: Tokenizer, prompt: str, tokens: int, sampling: Sampling) -> Completion:
@@ -122,8 +134,9 @@ def sample(
     new = torch.tensor([prompt], device=device)
     for _ in range(tokens):
         positions = torch.arange(cache.length, cache.length + new.shape[1], device=device)[None]
-        mask = document_mask(torch.zeros_like(new)) if new.shape[1] > 1 else None
-        logits = torch.nn.functional.linear(model(new, positions, mask, cache)[0, -1], model.output)
+        mask = document_mask(torch.zeros_like(new), window=model.shape.window) if new.shape[1] > 1 else None
+        hidden = model(new, positions, mask, cache)[0, -1]
+        logits = torch.nn.functional.linear(hidden, model.output, model.output_bias)
         token = _choose(logits[:vocabulary].float(), sampling, generator)
         yield token
         new = torch.tensor([[token]], device=device)
