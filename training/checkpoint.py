@@ -5,6 +5,9 @@
 A save writes into a hidden folder beside them, syncs every file, and renames the folder as its last act. Whatever kills
 it, the checkpoints before are untouched. Reading starts with the manifest: a file that is missing, short or altered
 makes that checkpoint void, and the one before is taken. Nothing that is read can run code.
+
+`Writer` does so in a thread, from copies on the host, while training goes on: the price is memory for the copies, for
+as long as the writing takes (on a GPU, pinned memory that is used again for the next).
 """
 
 import hashlib
@@ -14,9 +17,12 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -32,13 +38,82 @@ class CheckpointError(Exception):
     """A checkpoint cannot be used; the message says which file and why."""
 
 
-def save(
-    folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any], keep: int
-) -> Path:
-    """Write the checkpoint of a step into `folder` and remove all but the newest `keep`.
+Files = Mapping[str, Mapping[str, Tensor]]
+"""Tensors by file and name: {"model": ...} becomes model.safetensors."""
 
-    `tensors` has one mapping a file: {"model": ...} becomes model.safetensors. `state` is JSON. A checkpoint of the
-    same step is replaced. Raises OSError where the disk does; what was there before is then still there.
+
+class Writer:
+    """Saves checkpoints in a thread, one at a time; use it as a context manager.
+
+    An error of the thread comes up at the next save, or at the end.
+    """
+
+    def __init__(self, folder: Path, keep: int, keep_every: int | None = None) -> None:
+        self._folder, self._keep, self._keep_every = folder, keep, keep_every
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._under_way: Future[Path] | None = None
+        self._buffers: dict[tuple[str, str], Tensor] = {}
+
+    def save(self, step: int, tensors: Files, state: Mapping[str, Any], last: bool = False) -> None:
+        """Begin to save, as `save` does, what the tensors hold now; waits for the save before.
+
+        Where it is the last of the run, nothing changes the tensors any more: they are written without a copy.
+        """
+        self.wait()
+        if last:
+            save(self._folder, step, tensors, state, self._keep, self._keep_every)
+            return
+        copies, copied = self._copies(tensors)
+
+        def write() -> Path:
+            if copied is not None:
+                copied.synchronize()
+            return save(self._folder, step, copies, state, self._keep, self._keep_every)
+
+        self._under_way = self._thread.submit(write)
+
+    def wait(self) -> None:
+        """Wait until what was begun is on disk; raises what its writing raised."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way.result()
+
+    def _copies(self, tensors: Files) -> tuple[Files, torch.cuda.Event | None]:
+        """Copies on the host, and the event after which they are complete, if that is still to come."""
+        copied: torch.cuda.Event | None = None
+        copies: dict[str, dict[str, Tensor]] = {}
+        for file, named in tensors.items():
+            copies[file] = {}
+            for name, tensor in named.items():
+                if tensor.is_cuda:
+                    copied = copied or torch.cuda.Event()  # type: ignore[no-untyped-call]
+                    if (file, name) not in self._buffers:
+                        self._buffers[file, name] = torch.empty_like(tensor, device="cpu", pin_memory=True)
+                    copies[file][name] = self._buffers[file, name].copy_(tensor.detach(), non_blocking=True)
+                else:
+                    copies[file][name] = tensor.detach().to("cpu", copy=True)
+        if copied is not None:
+            copied.record()
+        return copies, copied
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._thread.shutdown()
+        if error is None:
+            self.wait()
+        elif self._under_way is not None and (lost := self._under_way.exception()) is not None:
+            log.warning("the checkpoint that was being written is lost: %s", lost)
+
+
+def save(
+    folder: Path, step: int, tensors: Files, state: Mapping[str, Any], keep: int, keep_every: int | None = None
+) -> Path:
+    """Write the checkpoint of a step into `folder`, and remove those that are not to be kept.
+
+    The newest `keep` stay, and beside them those of steps that are multiples of `keep_every`. `state` is JSON. A
+    checkpoint of the same step is replaced. Raises OSError where the disk does; what was there is then still there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(".*"):  # of a save or a removal that was killed
@@ -59,7 +134,8 @@ def save(
         _remove(final)
     part.rename(final)
     _sync(folder)
-    for old in all_of(folder)[:-keep]:
+    passing = [path for path in all_of(folder) if keep_every is None or int(path.name[5:]) % keep_every]
+    for old in passing[:-keep]:
         _remove(old)
     return final
 

@@ -1,10 +1,8 @@
 """Where and how the numbers are computed: device, precision, compilation; and one pass from a batch to its losses."""
 
-import contextlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +10,20 @@ import torch
 from torch import Tensor
 
 from training.config import TrainConfig
+from training.float8 import use_float8
+from training.linear import use_onednn
 from training.loss import linear_nll
-from training.model import Decoder, document_mask
+from training.model import Decoder, attention_mask
 from training.packing import Batch
+
+
+class Staged(NamedTuple):
+    """A batch as tensors on the host, from where a GPU can fetch it by itself; each (S, T)."""
+
+    inputs: Tensor
+    targets: Tensor
+    segments: Tensor
+    positions: Tensor
 
 
 @dataclass(frozen=True)
@@ -23,8 +32,12 @@ class Compute:
 
     device: torch.device
     dtype: torch.dtype
-    """Of products; weights, norms, softmax and loss stay float32."""
-    compiled: bool
+    """Of weights and products; norms, softmax and loss are computed in float32."""
+    compile: bool | str
+    """`model`, `block` or False."""
+    recompute: bool
+    float8: bool | Literal["auto"] = False
+    z_loss: float = 0.0
 
     @classmethod
     def of(cls, config: TrainConfig) -> "Compute":
@@ -38,33 +51,54 @@ class Compute:
             raise ValueError(f"device: '{config.device}' is not there; this machine has {_devices()}")
         gpu = device.type == "cuda"
         dtype = {"auto": torch.bfloat16 if gpu else torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16}
-        return cls(device, dtype[config.dtype], gpu if config.compile == "auto" else config.compile)
+        compile_: bool | str = "model" if config.compile is True else config.compile
+        if compile_ == "auto":
+            compile_ = "model" if gpu else False
+        return cls(device, dtype[config.dtype], compile_, config.recompute, config.float8, config.z_loss)
 
-    def autocast(self) -> AbstractContextManager[Any]:
-        """The context that forward passes run in."""
-        if self.dtype == torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=self.dtype)
+    @property
+    def compiled(self) -> bool:
+        """Whether shapes should stay the same, for each new one is compiled anew."""
+        return self.compile is not False
+
+    @property
+    def lag(self) -> int:
+        """Steps that may be under way while the host goes on: it never waits for the one that it just began."""
+        return 1 if self.device.type == "cuda" else 0
 
     def move(self, array: npt.NDArray[Any]) -> Tensor:
         """An array on the device; to a GPU it goes from pinned memory, without waiting."""
+        return self._pinned(array).to(self.device, non_blocking=True)
+
+    def staged(self, batch: Batch) -> Staged:
+        """A batch ready to be fetched: pinning takes time, so the thread that makes the batch does it."""
+        return Staged(
+            *(self._pinned(array) for array in (batch.inputs, batch.targets, batch.segments, batch.positions))
+        )
+
+    def _pinned(self, array: npt.NDArray[Any]) -> Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(array))
-        if self.device.type == "cuda":
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor.to(self.device)
+        return tensor.pin_memory() if self.device.type == "cuda" else tensor
 
     def trunk(self, model: Decoder) -> Callable[..., Tensor]:
-        """The model's forward pass, compiled if that was chosen; its shapes are the same at every step."""
-        return torch.compile(model, dynamic=False) if self.compiled else model
+        """The model's forward pass as it was chosen; its shapes are the same at every step."""
+        if self.device.type == "cpu":
+            use_onednn(model)
+        use_float8(model, self.float8, self.device, self.dtype)
+        model.recompute = self.recompute
+        if self.compile == "block":
+            for block in model.blocks:
+                block.compile(dynamic=False)
+        return torch.compile(model, dynamic=False) if self.compile == "model" else model
 
-    def nll(self, model: Decoder, trunk: Callable[..., Tensor], batch: Batch, rows: slice) -> tuple[Tensor, Tensor]:
+    def nll(
+        self, model: Decoder, trunk: Callable[..., Tensor], batch: Batch | Staged, rows: slice
+    ) -> tuple[Tensor, Tensor]:
         """Negative log-likelihood over these rows of a batch: the sum, to go back from, and each target's (S, T)."""
-        tokens, targets = self.move(batch.inputs[rows]), self.move(batch.targets[rows])
-        positions, segments = self.move(batch.positions[rows]), self.move(batch.segments[rows])
-        # flex attention skips what is masked, but is fast only when compiled, and only GPUs can train with it
-        mask = document_mask(segments, blocks=self.compiled and self.device.type == "cuda")
-        with self.autocast():
-            return linear_nll(trunk(tokens, positions, mask), model.output, targets)
+        staged = batch if isinstance(batch, Staged) else self.staged(batch)
+        tokens, targets, segments, positions = (part[rows].to(self.device, non_blocking=True) for part in staged)
+        mask = attention_mask(segments, model.shape.window, self.compiled)
+        return linear_nll(trunk(tokens, positions, mask), model.output, targets, self.z_loss, self.compiled)
 
 
 def _devices() -> str:

@@ -1,47 +1,45 @@
 """The training loop, from a config file to the last checkpoint; read it from top to bottom.
 
-    OUT/  run.json  tokenizer.json  tokens/  metrics.jsonl  evaluations.jsonl  checkpoints/step-00000020/
+    OUT/  run.json  tokenizer.json  tokens/  metrics.jsonl  events.jsonl  evaluations.jsonl  checkpoints/step-00000020/
 
 The same command again goes on from the newest checkpoint that verifies, and from there every step is what it would have
-been: the order of the data is arithmetic (training.order), nothing random happens in a step, and weights and moments
-come back bit for bit. So the loop has no state but the model, the optimizer and the number of steps that were taken.
+been: the order of the data is arithmetic (training.order), nothing random happens in a step, and weights, moments and
+the guard's window come back bit for bit. So the loop has no state but those and the number of steps that were taken.
+
+A step never waits for the device: its batch was made during the step before (training.feed), the guard's verdict
+reaches the optimizer as a tensor (training.guard), and what it did is read while the next one runs (training.account).
 """
 
-import fcntl
-import signal
-import threading
-import time
+import gc
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
 import torch
 
 from pipeline.configfile import ConfigFile, Problem
-from training import checkpoint, hf
+from training import checkpoint, float8, hf, tokens
+from training.account import Account
+from training.advice import advice
 from training.compute import Compute
 from training.config import TrainConfig
-from training.evaluate import evaluate
-from training.loss import IGNORED
-from training.metrics import Journal, Meter
+from training.evaluation import Evaluator, ForgettingError, unmeasurable
+from training.feed import Feed
+from training.guard import SpikeGuard, jumps
+from training.interruption import Signals, TrainingError, alone
+from training.metrics import Meter
 from training.model import Decoder, Shape
-from training.optim import Optimizer, optimizer_of, optimizer_tensors, restore_optimizer
+from training.optim import optimizer_of, optimizer_tensors, restore_optimizer, set_rate
 from training.order import Order, feasibility
-from training.packing import Batch, batch
 from training.record import describe, opening, refuse_changes
 from training.schedule import learning_rate
-from training.tokens import missing, prepare
+from training.speed import Speed
+from training.tokens import prepare
+from training.trackers import Trackers, missing
 
 CHECKPOINTS = "checkpoints"
-
-
-class TrainingError(Exception):
-    """A run cannot start or go on; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -60,203 +58,157 @@ def train(file: ConfigFile, out: Path, stop_after: int | None = None, resume_any
 
     With `stop_after` the run saves and stops after that many steps in all. `resume_anyway` goes on although settings
     were changed that alter results. Raises ConfigError for everything that is wrong with the config, before any work,
-    and TrainingError when the loss is no longer finite or the folder is in use.
+    TrainingError when too many steps in a row are left out or the folder is in use, and ForgettingError when a source
+    became worse than its limit allows.
     """
     config = file.load(TrainConfig)
     try:
         compute = Compute.of(config)
     except ValueError as error:
         raise file.error([Problem(("device",), str(error))]) from error
-    problems = missing(config)
+    problems = [*tokens.missing(config), *missing(config.tracking)]
+    problems += float8.refused(config.float8, compute.device, compute.dtype)
     if config.model.init_from is not None:
         try:
-            hf.read_shape(Path(config.model.init_from))
+            hf.readable(Path(config.model.init_from), config.context)
         except hf.HuggingFaceError as error:
             problems = [*problems, Problem(("model", "init_from"), str(error))]
     if problems:
         raise file.error(problems)
     out.mkdir(parents=True, exist_ok=True)
-    with _alone(out):
+    with alone(out):
         saved = checkpoint.latest(out / CHECKPOINTS)
+        state: dict[str, Any] = {"step": 0} if saved is None else checkpoint.read_state(saved)
+        start = int(state["step"])
         if saved is not None and not resume_anyway:
-            refuse_changes(file, config, checkpoint.read_state(saved)["config"], out)
+            refuse_changes(file, config, state["config"], out)
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         tokenizer, store = prepare(config, out)
-        if problems := feasibility(config, store):
+        if problems := [*feasibility(config, store), *unmeasurable(config, store)]:
             raise file.error(problems)
         order = Order(config, store)
-
-        # The model: what was saved, what is continued, or a new one.
-        state = {"step": 0, "seconds": 0.0} if saved is None else checkpoint.read_state(saved)
-        if saved is not None:
-            model = Decoder.empty(Shape.model_validate(state["shape"]))
-            model.load_state_dict(checkpoint.read_tensors(saved, "model"))
-        elif config.model.init_from is not None:
-            model = hf.resized(hf.load(Path(config.model.init_from)), tokenizer.vocab_size, config.context)
-        else:
-            model = Decoder.fresh(Shape.of(config.model, tokenizer.vocab_size, config.context), config.seed)
-        model.to(compute.device).train()
-        optimizer = optimizer_of(model, config.optimizer)
-        if saved is not None:
-            restore_optimizer(model, optimizer, checkpoint.read_tensors(saved, "optimizer"))
-        trunk = compute.trunk(model)
-        weights = list(model.parameters())
-
-        start = int(state["step"])
         if start and not resume_anyway and order.digest(start - 1) != state["order"]:
             raise TrainingError(
                 f"the data of {out} has changed: step {start} would now be made of other documents than it was; put "
                 "the data back, train into another folder, or go on anyway with --resume-anyway"
             )
         stop = config.steps if stop_after is None else max(start, min(stop_after, config.steps))
-        describe(out, config, store, model, compute)
 
-        # The loop.
+        # The model: what was saved, what is continued, or a new one.
+        checked: hf.Check | None = None
+        if saved is not None:
+            model = Decoder.empty(Shape.model_validate(state["shape"]))
+            model.load_state_dict(checkpoint.read_tensors(saved, "model"))
+        elif config.model.init_from is not None:
+            model, checked = hf.begun(Path(config.model.init_from), tokenizer, config.context, out)
+        else:
+            model = Decoder.fresh(Shape.of(config.model, tokenizer.vocab_size, config.context), config.seed)
+        model.to(compute.device).train()
+
+        # What changes it. Weights in bfloat16 are only the rounding of masters, which optimizer and checkpoints have.
+        optimizer = optimizer_of(model, config.optimizer, master=compute.dtype == torch.bfloat16)
+        guard = SpikeGuard(config.guard, compute.device)
+        if saved is not None:
+            restore_optimizer(model, optimizer, checkpoint.read_tensors(saved, "optimizer"))
+            guard.restore(checkpoint.read_tensors(saved, "guard"))
+        learned = list(optimizer.learned.values())
+        new_mixture = jumps(order)
+        trunk = compute.trunk(model)
+
+        # What is said about it.
+        speed = Speed.of(config.meter, model, config.context, compute)
+        described = describe(out, config, store, model, compute, speed)
         with (
-            Journal(out / "metrics.jsonl", after=start) as metrics,
-            Journal(out / "evaluations.jsonl", after=-1 if saved is None else start) as evaluations,
+            Signals() as signals,
             Meter(start, config.steps) as meter,
-            ThreadPoolExecutor(1, thread_name_prefix="batch") as reader,
-            _Signals() as signals,
+            Evaluator(config, store, compute, model, trunk, out, start if saved is not None else -1) as evaluator,
+            Trackers(config.tracking, out, described, start, meter.say) as trackers,
+            Account(config, order, compute, speed, meter, trackers, out, start, state) as account,
+            checkpoint.Writer(out / CHECKPOINTS, config.checkpoint.keep, config.checkpoint.keep_every) as writer,
+            Feed(order, compute, start, stop) as feed,
+            _collected_by_hand(),
         ):
             meter.say(opening(model, store, config, compute, start))
+            for line in advice(config, model.parameter_count()) if not start else ():
+                meter.say(line)
+            if checked is not None:
+                meter.say(str(checked))
+
+            def evaluate(step: int) -> None:
+                """What is due after these steps; raises ForgettingError."""
+                row = evaluator.at(step)
+                if row is not None:
+                    trackers.log(step, row, under="evaluation/")
+
+            def save(step: int, last: bool = False) -> None:
+                """Keep everything that the next step needs; the journals up to it are on disk first."""
+                account.settle()
+                account.sync()
+                evaluator.sync()
+                tensors = {
+                    "model": optimizer.masters() or model.state_dict(),
+                    "optimizer": optimizer_tensors(model, optimizer),
+                    "guard": guard.tensors(),
+                }
+                shape, settings = model.shape.model_dump(), config.model_dump(mode="json")
+                known = {"step": step, "order": order.digest(step - 1), "shape": shape, "config": settings}
+                writer.save(step, tensors, {**known, **account.state()}, last)
+
             if saved is None:
-                evaluations.write({"step": 0, **evaluate(model, trunk, store, config, compute)})
-            seconds, at = float(state["seconds"]), time.perf_counter()
-            saved_at = start if saved is not None else None
-            step = start
-            coming = reader.submit(_read, order, step) if step < stop else None
-            while coming is not None and not signals.caught:
-                # One step: the batch was made while the step before was computed.
-                data, digest = coming.result()
-                waited = time.perf_counter() - at
-                coming = reader.submit(_read, order, step + 1) if step + 1 < stop else None
-                counted = data.targets != IGNORED
-                count = max(int(counted.sum()), 1)
-                size = config.batch.micro or config.batch.sequences
-                row_losses = []
-                for first in range(0, config.batch.sequences, size):
+                evaluate(0)
+                account.resume()
+
+            # The loop.
+            step, saved_at = start, start
+            for portion, waited in feed:
+                if signals.caught:
+                    break
+                rows = []
+                for first in range(0, len(portion.targets), config.batch.at_once):
+                    part = slice(first, first + config.batch.at_once)
+                    total, each = compute.nll(model, trunk, portion.staged, part)
                     # Divided by the targets of the whole batch, so that its cutting into micro batches is no matter.
-                    total, each = compute.nll(model, trunk, data, slice(first, first + size))
-                    torch.autograd.backward(total / count)
-                    row_losses.append(each.sum(dim=1))
-                norm = torch.nn.utils.clip_grad_norm_(weights, config.optimizer.clip or float("inf"))
-                rate = learning_rate(config.schedule, config.optimizer.lr, step, config.steps)
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-                optimizer.step()
+                    torch.autograd.backward(total / portion.count)
+                    rows.append(each.sum(dim=1))
+                norm = torch.nn.utils.clip_grad_norm_(learned, config.optimizer.clip or float("inf"))
+                if step in new_mixture:
+                    guard.restart()
+                skip, verdict = guard.judge(torch.cat(rows).sum() / portion.count, norm)
+                rate = learning_rate(config.schedule, config.optimizer, order.sizes, step)
+                set_rate(optimizer, rate)
+                optimizer.step(skip)
                 optimizer.zero_grad()
                 step += 1
+                account.tell(portion, rate, waited, verdict, norm, rows)
 
-                # What it did: the only wait for the device in a step.
-                *rows, gradient_norm = torch.cat([*row_losses, norm.view(1)]).tolist()
-                loss = sum(rows) / count
-                if not np.isfinite(loss) or not np.isfinite(gradient_norm):
-                    raise TrainingError(
-                        f"step {step}: loss {loss}, gradient norm {gradient_norm}: not finite; `gristmill trace {out} "
-                        f"--step {step}` names its documents; the newest checkpoint is from before it"
-                    )
-                nll = np.bincount(data.sources, weights=rows, minlength=len(store.sources))
-                targets = np.bincount(data.sources, weights=counted.sum(axis=1), minlength=len(store.sources))
-                now = time.perf_counter()
-                took, at = now - at, now
-                seconds += took
-                tokens = config.batch.sequences * config.context
-                seen = [i for i in range(len(store.sources)) if targets[i]]
-                metrics.write(
-                    {
-                        "step": step,
-                        "tokens": step * tokens,
-                        "loss": loss,
-                        "loss_by_source": {store.sources[i]: nll[i] / targets[i] for i in seen},
-                        "targets_by_source": {store.sources[i]: int(targets[i]) for i in seen},
-                        "lr": rate,
-                        "grad_norm": gradient_norm,
-                        "tokens_per_second": tokens / took,
-                        "seconds": seconds,
-                        "waited": waited,
-                        "order": digest,
-                    }
-                )
-                meter.update(step, loss, tokens / took)
-
-                if step == config.steps or (config.evaluation.every and step % config.evaluation.every == 0):
-                    evaluations.write({"step": step, **evaluate(model, trunk, store, config, compute)})
-                if config.checkpoint.every and step % config.checkpoint.every == 0 and step < stop:
-                    _save(out, config, step, seconds, model, optimizer, order, metrics, evaluations)
-                    saved_at = step
-                at = time.perf_counter()
-            if step and step != saved_at:
-                _save(out, config, step, seconds, model, optimizer, order, metrics, evaluations)
-            return Outcome(step, config.steps, signals.caught)
-
-
-def _read(order: Order, step: int) -> tuple[Batch, str]:
-    """What a step is made of, and its hash for the journal."""
-    return batch(order, step), order.digest(step)
-
-
-def _save(
-    out: Path,
-    config: TrainConfig,
-    step: int,
-    seconds: float,
-    model: Decoder,
-    optimizer: Optimizer,
-    order: Order,
-    metrics: Journal,
-    evaluations: Journal,
-) -> None:
-    """A checkpoint of everything that the next step needs; the journals up to it are on disk first."""
-    metrics.sync()
-    evaluations.sync()
-    checkpoint.save(
-        out / CHECKPOINTS,
-        step,
-        {"model": model.state_dict(), "optimizer": optimizer_tensors(model, optimizer)},
-        {
-            "step": step,
-            "seconds": seconds,
-            "order": order.digest(step - 1),
-            "shape": model.shape.model_dump(),
-            "config": config.model_dump(mode="json"),
-        },
-        keep=config.checkpoint.keep,
-    )
+                # Between steps: evaluation, a checkpoint, an end.
+                saves = config.checkpoint.every is not None and step % config.checkpoint.every == 0 and step < stop
+                if saves or evaluator.due(step):
+                    account.settle()
+                    try:
+                        evaluate(step)
+                    except ForgettingError:
+                        save(step, last=True)
+                        raise
+                    if saves:
+                        save(step)
+                        saved_at = step
+                    gc.collect()
+                    account.resume()
+            if step != saved_at:
+                save(step, last=True)
+    return Outcome(step, config.steps, signals.caught and step < stop)
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Hold the folder's lock, which ends with this process however it ends; raises TrainingError if another has it."""
-    with (out / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise TrainingError(f"another process is training into {out}") from error
+def _collected_by_hand() -> Iterator[None]:
+    """No garbage collection in the middle of steps: what is there stays, and the loop makes no cycles of its own."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
         yield
-
-
-class _Signals:
-    """Notes the first SIGINT or SIGTERM, so that the step in hand is finished and saved; a second one acts at once."""
-
-    def __init__(self) -> None:
-        self.caught = False
-        self._before: dict[int, Any] = {}
-
-    def _catch(self, number: int, _frame: FrameType | None) -> None:
-        self.caught = True
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python cannot catch signals
-            self._before = {number: signal.signal(number, self._catch) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._restore()
+    finally:
+        gc.enable()
+        gc.unfreeze()

@@ -10,7 +10,10 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+WAITING = 0.05
+"""Share of a step that is worth telling if it was spent waiting for data."""
 
 
 class Journal:
@@ -73,6 +76,8 @@ def _finite(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
     return value
 
 
@@ -83,31 +88,41 @@ class Meter:
 
     def __init__(self, start: int, stop: int) -> None:
         self.console = Console(stderr=True, highlight=False)
-        self._stop = stop
+        self._start, self._stop = start, stop
+        self._began: float | None = None
         self._said = time.monotonic()
         self._bar = Progress(
             TextColumn("step"),
             MofNCompleteColumn(),
             BarColumn(),
             TextColumn("{task.description}"),
-            TimeRemainingColumn(),
             console=self.console,
             disable=not self.console.is_terminal,
         )
         self._task = self._bar.add_task("", total=stop, completed=start)
 
-    def update(self, step: int, loss: float, tokens_per_second: float) -> None:
-        """Show where the run is after `step` steps."""
-        said = f"loss {loss:.3f}  {tokens_per_second:,.0f} tokens/s"
-        self._bar.update(self._task, completed=step, description=said)
+    def update(
+        self, step: int, loss: float, tokens_per_second: float, mfu: float | None = None, waiting: float = 0.0
+    ) -> None:
+        """Show where the run is after `step` steps; `waiting` is the share of the step that was waited for data."""
         now = time.monotonic()
+        said = f"loss {loss:.3f}  {tokens_per_second:,.0f} tokens/s"
+        if mfu is not None:
+            said += f"  MFU {mfu:.1%}"
+        if waiting >= WAITING:
+            said += f"  {waiting:.0%} waiting for data"
+        if self._began is None:  # the first step compiles and warms up, so it says nothing of those to come
+            self._began, self._start = now, step
+        elif step < self._stop:
+            said += f"  {_duration((now - self._began) / (step - self._start) * (self._stop - step))} left"
+        self._bar.update(self._task, completed=step, description=said)
         if not self.console.is_terminal and (now - self._said > self.SECONDS or step == self._stop):
             self._said = now
-            self.console.print(f"step {step}/{self._stop}  {said}")
+            self.console.print(f"step {step}/{self._stop}  {said}", soft_wrap=True)
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        self.console.print(line, soft_wrap=True)
+        self.console.print(line, soft_wrap=True, markup=False)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -115,3 +130,10 @@ class Meter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bar.stop()
+
+
+def _duration(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    minutes, left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{left:02}"

@@ -13,10 +13,14 @@ from pipeline.configfile import ConfigError, ConfigFile
 from training.compute import Compute
 from training.config import TrainConfig
 from training.model import Decoder
+from training.speed import Speed
 from training.tokens import TokenStore
 
 RUN = "run.json"
-FREE = ("batch.micro", "evaluation.every", "checkpoint", "data", "device", "compile", "threads")
+FREE = (
+    *("batch.micro", "evaluation.every", "evaluation.lengths", "evaluation.samples", "continuing.limit"),
+    *("continuing.old_peak", "checkpoint", "data", "device", "compile", "recompute", "meter", "threads", "tracking"),
+)
 """Settings that may change when a run goes on: they alter no result (beyond rounding, where other kernels are used).
 Other data is found by the digest of the order, wherever it lies."""
 
@@ -51,8 +55,10 @@ def _flat(value: Any, at: str = "") -> dict[str, Any]:
     return {key: leaf for name, part in inner for key, leaf in _flat(part, f"{at}.{name}" if at else str(name)).items()}
 
 
-def describe(out: Path, config: TrainConfig, store: TokenStore, model: Decoder, compute: Compute) -> None:
-    """Write run.json: what this run is."""
+def describe(
+    out: Path, config: TrainConfig, store: TokenStore, model: Decoder, compute: Compute, speed: Speed
+) -> dict[str, Any]:
+    """Write run.json, which says what this run is, and give what is in it."""
     sources = {
         source: {
             "documents": len(train),
@@ -69,19 +75,21 @@ def describe(out: Path, config: TrainConfig, store: TokenStore, model: Decoder, 
         "model": {
             **model.shape.model_dump(),
             "parameters": model.parameter_count(),
-            "flops_per_token": model.flops_per_token(),
         },
         "compute": {
             "device": str(compute.device),
             "dtype": str(compute.dtype).removeprefix("torch."),
-            "compile": compute.compiled,
+            "compile": compute.compile,
+            "recompute": compute.recompute,
             "threads": torch.get_num_threads(),
         },
+        "speed": speed.record(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in libraries}},
     }
     part = out / f".{RUN}"
     part.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
     part.replace(out / RUN)
+    return run
 
 
 def opening(model: Decoder, store: TokenStore, config: TrainConfig, compute: Compute, start: int) -> str:

@@ -140,3 +140,49 @@ def test_a_manifest_that_names_too_little_is_refused(tmp_path: Path) -> None:
     (path / "manifest.json").write_text(json.dumps({"step": 1, "files": {}}))
     with pytest.raises(checkpoint.CheckpointError, match="no manifest"):
         checkpoint.verify(path)
+
+
+def test_what_changes_after_a_save_was_begun_is_not_in_it(tmp_path: Path) -> None:
+    changing = {"model": {"a": torch.zeros(200_000)}}
+    with checkpoint.Writer(tmp_path, keep=9) as writer:
+        for step in range(1, 6):
+            changing["model"]["a"].fill_(float(step))
+            writer.save(step, changing, {"step": step})
+            changing["model"]["a"].fill_(-1.0)
+        changing["model"]["a"].fill_(6.0)
+        writer.save(6, changing, {"step": 6}, last=True)
+        assert len(checkpoint.all_of(tmp_path)) == 6
+    for path in checkpoint.all_of(tmp_path):
+        checkpoint.verify(path)
+        step = checkpoint.read_state(path)["step"]
+        assert torch.equal(checkpoint.read_tensors(path, "model")["a"], torch.full((200_000,), float(step)))
+
+
+@pytest.mark.parametrize("then", ["save", "end"])
+def test_an_error_of_the_thread_comes_up_at_the_next_save_or_the_end(tmp_path: Path, then: str) -> None:
+    (tmp_path / "checkpoints").write_text("a file where the folder should be")
+    writer = checkpoint.Writer(tmp_path / "checkpoints", keep=2)
+    writer.save(1, TENSORS, {"step": 1})
+    with pytest.raises(FileExistsError):
+        if then == "save":
+            writer.save(2, TENSORS, {"step": 2})
+        else:
+            writer.__exit__(None, None, None)
+
+
+def test_an_error_of_the_loop_is_not_hidden_by_one_of_the_thread(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "checkpoints").write_text("a file where the folder should be")
+    with pytest.raises(ValueError, match="the loop's own"), checkpoint.Writer(tmp_path / "checkpoints", 2) as writer:
+        writer.save(1, TENSORS, {"step": 1})
+        raise ValueError("the loop's own")
+    assert "is lost" in caplog.text
+
+
+def test_every_so_manieth_stays_for_ever(tmp_path: Path) -> None:
+    with checkpoint.Writer(tmp_path, keep=2, keep_every=10) as writer:
+        for step in range(2, 32, 2):
+            writer.save(step, TENSORS, {"step": step})
+    steps = [checkpoint.read_state(path)["step"] for path in checkpoint.all_of(tmp_path)]
+    assert steps == [10, 20, 26, 28, 30]

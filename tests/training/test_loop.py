@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,9 +17,13 @@ import yaml
 
 from pipeline.configfile import ConfigError, ConfigFile
 from training import checkpoint, generate, hf
-from training.loop import TrainingError, train
+from training.compute import Compute
+from training.config import ModelSettings
+from training.interruption import TrainingError, alone
+from training.loop import train
 from training.metrics import read_journal
-from training.model import document_mask
+from training.model import Decoder, Shape, document_mask
+from training.trace import trace_step
 
 Write = Callable[..., ConfigFile]
 
@@ -105,6 +110,70 @@ def test_the_journal_adds_up(config: Write, tmp_path: Path) -> None:
     described = json.loads((tmp_path / "run" / "run.json").read_text())
     assert set(described["sources"]) == {"code", "prose"}
     assert described["sources"]["code"]["tokens"] > 0
+
+
+def test_how_far_into_its_documents_each_source_is(config: Write, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(config(steps=50, max_epochs=100, fim={}, phases=[{"weights": {"code": 1, "prose": 9}}]), run)
+    tokens = {source: part["tokens"] for source, part in json.loads((run / "run.json").read_text())["sources"].items()}
+    seen = dict.fromkeys(tokens, 0)
+    for row in journal(run):
+        for piece in trace_step(run, row["step"]):
+            seen[piece.source] += piece.length
+        # documents are laid out as they are, so a pass takes as many tokens as the source has
+        assert row["epoch_by_source"] == pytest.approx({source: seen[source] / tokens[source] for source in seen})
+    assert max(row["epoch_by_source"].values()) > 1
+
+
+def test_numbers_that_are_read_a_step_late_are_the_same(
+    config: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes: dict[str, Any] = {"checkpoint": {"every": 3}, "evaluation": {"every": 4, "holdout": 0.1, "tokens": 256}}
+    train(config(**changes), tmp_path / "at once")
+    monkeypatch.setattr(Compute, "lag", 1)
+    train(config(**changes), tmp_path / "late")
+    assert steady(tmp_path / "late") == steady(tmp_path / "at once")
+    assert weights(tmp_path / "late") == weights(tmp_path / "at once")
+    for step in (6, 9):
+        whole = [row for row in journal(tmp_path / "late") if row["step"] <= step]
+        assert len(whole) == step
+
+
+@pytest.mark.filterwarnings("ignore")  # of what torch's compiler does
+@pytest.mark.parametrize("change", ["recompute=true", "compile=block"])
+def test_recomputed_and_compiled_steps_come_to_the_same(
+    config: Write, tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if change == "compile=block":
+        if shutil.which("g++") is None:
+            pytest.skip("torch compiles for a CPU with g++, which is not here")
+        monkeypatch.setattr("torch._inductor.config.compile_threads", 1)  # no processes that outlive the test
+    train(config("steps=4", "fim={}"), tmp_path / "plain")
+    train(config("steps=4", "fim={}", change), tmp_path / "changed")
+    for one, other in zip(steady(tmp_path / "plain"), steady(tmp_path / "changed"), strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
+        assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-4)
+
+
+def test_less_is_kept_of_a_recomputed_step(packed: Callable[..., Any]) -> None:
+    shape = Shape.of(ModelSettings(layers=4, width=32, heads=4, kv_heads=2, hidden=64), 128, 64)
+    batch = packed([[40, 24], [64]], 128)
+    kept = {}
+    for recompute in (False, True):
+        model = Decoder.fresh(shape, 1)
+        compute = Compute(torch.device("cpu"), torch.float32, False, recompute)
+        trunk = compute.trunk(model)
+        size = 0
+
+        def pack(tensor: torch.Tensor) -> torch.Tensor:
+            nonlocal size
+            size += tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            compute.nll(model, trunk, batch, slice(None))
+        kept[recompute] = size
+    assert kept[True] < 0.5 * kept[False]
 
 
 def test_it_learns_and_evaluates_every_source(config: Write, tmp_path: Path) -> None:
@@ -206,10 +275,8 @@ def test_bfloat16_trains_and_weights_stay_float32(config: Write, tmp_path: Path)
 
 
 def test_one_run_at_a_time_in_a_folder(config: Write, tmp_path: Path) -> None:
-    from training.loop import _alone
-
     (tmp_path / "run").mkdir()
-    with _alone(tmp_path / "run"), pytest.raises(TrainingError, match="another process"):
+    with alone(tmp_path / "run"), pytest.raises(TrainingError, match="another process"):
         train(config(), tmp_path / "run")
 
 
