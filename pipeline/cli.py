@@ -83,6 +83,7 @@ def _exit_code(error: Exception) -> int | None:
         ("filters.assets", "AssetError", 1),
         ("pipeline.extract.command", "InputError", 2),
         ("pipeline.dedup.index.manifest", "DedupIndexError", 2),
+        ("training.interruption", "TrainingError", 1),
     ):
         kind = getattr(sys.modules.get(module), name, None)
         if kind is not None and isinstance(error, kind):
@@ -123,10 +124,23 @@ def plan(
     limit: LimitOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Show what `curate` would do: files, tasks, what is done or stale. Changes nothing.
+    """Show what `curate` would do (files, tasks, what is done or stale), or `train`: tokens, epochs, rates, advice.
+
+    Changes nothing.
 
     Example: gristmill plan configs/curate/web.yaml --out runs/web --set sources.web.paths='["crawl/*.warc.gz"]'
+
+    Example: gristmill plan configs/train/tiny.yaml --set data=runs/web
     """
+    from pipeline.configfile import ConfigFile
+
+    file = ConfigFile.read(config, set_ or ())
+    if training.cli.is_training(file.values):
+        if limit is not None:
+            raise typer.BadParameter("records are read by curation; a training run has steps", param_hint="--limit")
+        training.cli.plan(file, out_, json_)
+        return
+
     from pipeline.plan import make_plan
     from pipeline.planview import as_json, render
     from pipeline.run import examine
@@ -267,16 +281,77 @@ def report(
     run: RunArgument,
     out_: Annotated[Path | None, typer.Option("--out", help="Where to write; RUN/report.html if not given.")] = None,
 ) -> None:
-    """Write a page with the funnel, histograms of every signal and samples; it opens without a server.
+    """Write a page that opens without a server: funnel, histograms, samples; of a training run its curves and samples.
 
     Example: gristmill report runs/web
+
+    Example: gristmill report runs/tiny
     """
-    from pipeline.accounting.report import write_report
+    import training.report
     from pipeline.write import write_text
 
+    if training.report.is_training_run(run):
+        page = training.report.write_report(run)
+    else:
+        from pipeline.accounting.report import write_report
+
+        page = write_report(run)
     path = out_ or run / "report.html"
-    write_text(path, write_report(run))
+    write_text(path, page)
     print(path)
+
+
+@app.command()
+def takedown(
+    run: Annotated[Path, typer.Option("--run", metavar="RUN", help="The folder of a finished run of curation.")],
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of documents.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="A file with ids: one a line, or a column of Parquet or JSON Lines.", show_default=False),
+    ] = None,
+    column: Annotated[str, typer.Option(help="The column of ids in that file.")] = "id",
+    training_: Annotated[
+        list[Path] | None,
+        typer.Option("--training", metavar="TRAINRUN", help="A training run that may have learned from them."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; otherwise only say what would be done.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Take documents out of a run's shards, its other files, and token stores; say which checkpoints have seen them.
+
+    Their duplicates go with them, and the same curation does not bring them back. Killed in the middle, the same
+    command finishes it. Ids that the run does not have are named, and the exit code is then 1.
+
+    Example: gristmill takedown --run runs/web --training runs/tiny af7b4028efdab82c25caa2de
+    """
+    from dataclasses import asdict
+
+    from pipeline.run import take_down
+    from pipeline.takedown import find
+    from pipeline.takedownview import as_json, read_ids, render
+
+    asked = [*(ids or ()), *(read_ids(file, column) if file is not None else ())]
+    if not asked:
+        raise typer.BadParameter("name documents, or a file of ids: --file")
+    found = find(run, asked)
+    consumed: dict[Path, list[Any]] = {}
+    if training_:
+        from training.takedown import consumed as consumed_by
+        from training.takedown import erase
+
+        consumed = {folder: consumed_by(folder, {document.id for document in found.documents}) for folder in training_}
+    if yes and found.documents:
+        for folder, documents in consumed.items():  # first what a training run remembers, which tells what it saw
+            erase(folder, documents)
+        take_down(run, found)
+    told = {folder: [asdict(document) for document in documents] for folder, documents in consumed.items()}
+    if json_:
+        out(as_json(run, found, told, yes))
+    else:
+        print("\n".join(render(run, found, told, yes)))
+    if found.missing:
+        print(f"{run} has no document {', '.join(map(repr, found.missing))}", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -242,6 +242,10 @@ def _problem(model: type[BaseModel], place: Place, detail: Any) -> Problem:
         case "literal_error" | "enum":
             expected = [word.strip(" '") for word in detail["ctx"]["expected"].replace(" or ", ",").split(",")]
             return Problem(at, f"'{detail['input']}' is not allowed; {nearest(str(detail['input']), expected)}")
+        case "union_tag_invalid":
+            tag = detail["ctx"]["tag"]
+            tags = [word.strip(" '") for word in detail["ctx"]["expected_tags"].split(",")]
+            return Problem((*at, "use"), f"'{tag}' is not allowed; {nearest(tag, tags)}")
         case "too_short":
             return Problem(at, f"{inner[-1]}: name at least {detail['ctx']['min_length']}")
         case _:
@@ -253,12 +257,21 @@ def _keys_at(model: type[BaseModel], place: Place) -> list[str]:
     """The keys that the model at `place` inside `model` knows."""
     found: list[type[BaseModel]] = [model]
     for part in place:
+        if meant := [candidate for candidate in found if len(found) > 1 and part in _tags(candidate)]:
+            found = meant
+            continue
         deeper: list[type[BaseModel]] = []
         for candidate in found:
             info = candidate.model_fields.get(str(part))
             deeper += list(_models_in(info.annotation)) if info is not None else [candidate]
         found = deeper
     return [key for candidate in found for key in candidate.model_fields]
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    """The values of `use` that choose this model out of a union."""
+    info = model.model_fields.get("use")
+    return () if info is None else get_args(info.annotation)
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline import takedown
 from pipeline.blocks.step import Datatrove
 from pipeline.config import CurateConfig
 from pipeline.configfile import Problem
@@ -87,6 +88,7 @@ def curate(config: CurateConfig, run: Path, engine: Callable[[], Engine], progre
     with _locked(run):
         receipts = _do(plan, run, engine, progress, lambda: _describe_run(plan, run, complete=False))
         _remove_leftovers(run, receipts)
+        takedown.apply(run)
         _describe_run(plan, run, complete=True)
         from pipeline.accounting.card import write_card
         from pipeline.accounting.stats import conservation, stats
@@ -95,6 +97,28 @@ def curate(config: CurateConfig, run: Path, engine: Callable[[], Engine], progre
         write_text(run / "README.md", write_card(run))
         _guard(config, stats(run).to_dict())
     return receipts
+
+
+def take_down(run: Path, documents: takedown.Takedown) -> None:
+    """Take documents and their duplicates out of a finished run; killed in the middle, the same call finishes it.
+
+    Until it is done `run.json` says that the run is not complete, so that nobody trains on half of it. A report that
+    was written before is removed: it has samples. Raises ConservationError if the accounts do not add up afterwards.
+    """
+    from pipeline.accounting.card import write_card
+    from pipeline.accounting.stats import conservation
+
+    with _locked(run):
+        file = run / "run.json"
+        description = {**json.loads(file.read_text(encoding="utf-8")), "complete": True}
+        description.pop("taking_down", None)
+        takedown.enlist(run, documents)
+        write_json(file, {**description, "complete": False, "taking_down": True})
+        takedown.apply(run)
+        (run / "report.html").unlink(missing_ok=True)
+        conservation(run)
+        write_json(file, description)
+        write_text(run / "README.md", write_card(run))
 
 
 def _do(

@@ -91,7 +91,10 @@ class Workspace:
         return path
 
     def commit(self, receipt: Mapping[str, Any]) -> dict[str, Any]:
-        """Put every file under its name, then the receipt; returns the receipt with `outputs` and `sizes`."""
+        """Put every file under its name, then the receipt; returns the receipt with `outputs` and `sizes`.
+
+        Files that the receipt has already and that were not written again stay in it.
+        """
         outputs: dict[str, str] = {}
         sizes: dict[str, int] = {}
         for file in sorted(path for path in self._aside.rglob("*") if path.is_file()):
@@ -101,7 +104,8 @@ class Workspace:
             final = self.run / relative
             final.parent.mkdir(parents=True, exist_ok=True)
             os.replace(self._aside / relative, final)
-        whole = {**receipt, "outputs": outputs, "sizes": sizes}
+        outputs, sizes = ({**receipt.get(key, {}), **new} for key, new in (("outputs", outputs), ("sizes", sizes)))
+        whole = {**receipt, "outputs": dict(sorted(outputs.items())), "sizes": dict(sorted(sizes.items()))}
         write_json(self.run / "receipts" / f"{self.task}.json", whole)
         return whole
 

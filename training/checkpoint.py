@@ -114,6 +114,7 @@ def save(
 
     The newest `keep` stay, and beside them those of steps that are multiples of `keep_every`. `state` is JSON. A
     checkpoint of the same step is replaced. Raises OSError where the disk does; what was there is then still there.
+    Beside the folder, checkpoints.jsonl has the step of each that was ever made, so that it is known what they saw.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(".*"):  # of a save or a removal that was killed
@@ -134,6 +135,8 @@ def save(
         _remove(final)
     part.rename(final)
     _sync(folder)
+    with folder.with_suffix(".jsonl").open("a", encoding="utf-8") as made:
+        made.write(json.dumps({"step": step}) + "\n")
     passing = [path for path in all_of(folder) if keep_every is None or int(path.name[5:]) % keep_every]
     for old in passing[:-keep]:
         _remove(old)

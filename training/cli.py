@@ -1,15 +1,15 @@
-"""The commands that train and use a model: tokenize, train, trace, generate, export.
+"""The commands that train and use a model: tokenize, train, trace, generate, evaluate, export.
 
 Results go to stdout, progress and errors to stderr. Heavy libraries are imported by the command that needs them.
 """
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,7 +26,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    for command in (tokenize, train, trace, generate, export):
+    for command in (tokenize, train, trace, generate, evaluate, export):
         app.command()(command)
 
 
@@ -83,21 +83,22 @@ def train(
     Example: gristmill train configs/train/tiny.yaml --out runs/tiny --set data=runs/demo --set steps=20
     """
     with _errors():
+        from training.evaluation import ForgettingError, table
         from training.loop import train as run
         from training.metrics import read_journal
 
-        outcome = run(ConfigFile.read(config, set_ or ()), out, stop_after, resume_anyway)
+        try:
+            outcome = run(ConfigFile.read(config, set_ or ()), out, stop_after, resume_anyway)
+        except ForgettingError:
+            typer.echo("\n".join(table(list(read_journal(out / "evaluations.jsonl")))), err=True)
+            raise
         evaluations = list(read_journal(out / "evaluations.jsonl"))
         if json_:
             typer.echo(json.dumps({**asdict(outcome), "evaluations": evaluations}, indent=1))
         else:
             typer.echo(f"{outcome.step} of {outcome.steps} steps, in {out}")
-            first, last = evaluations[0], evaluations[-1]
-            if last["step"] > first["step"]:
-                typer.echo(f"{'held-out loss':<20}{'step ' + str(first['step']):>12}{'step ' + str(last['step']):>12}")
-                for source, loss in last["loss"].items():
-                    before = first["loss"].get(source)
-                    typer.echo(f"{source:<20}{before:>12.3f}{loss:>12.3f}{loss / before - 1:>+9.1%}")
+            if rows := table(evaluations):
+                typer.echo("\n".join(rows))
         if outcome.interrupted:
             raise typer.Exit(INTERRUPTED)
 
@@ -108,51 +109,34 @@ def trace(
         int | None, typer.Option(min=1, help="List the documents of this step.", show_default=False)
     ] = None,
     doc: Annotated[
-        str | None, typer.Option(help="List the steps that saw this document (id).", show_default=False)
+        str | None,
+        typer.Option(help="List the steps and checkpoints that saw this document (id).", show_default=False),
     ] = None,
+    signals: Annotated[bool, typer.Option("--signals", help="With what filters measured of each document.")] = False,
+    whole: Annotated[bool, typer.Option("--text", help="With whole texts of a step, not beginnings.")] = False,
     json_: Json = False,
 ) -> None:
-    """Say which documents made a step, or which steps saw a document.
+    """Say which documents made a step, or which steps and checkpoints saw a document.
 
     Example: gristmill trace runs/tiny --step 7
     """
     if (step is None) == (doc is None):
         raise typer.BadParameter("give --step or --doc, one of the two")
     with _errors():
-        from training.trace import trace_document, trace_step
+        from training.trace import render_document, render_step, trace_document, trace_step
 
         if step is not None:
-            pieces = trace_step(run, step)
-            if json_:
-                typer.echo(json.dumps([asdict(piece) for piece in pieces], indent=1))
-                return
-            typer.echo("row  source  epoch  tokens  mode  id  origin  text")
-            for piece in pieces:
-                span = f"{piece.start}+{piece.length}"
-                typer.echo(
-                    f"{piece.row:>3}  {piece.source}  {piece.epoch}  {span}  {piece.mode}  {piece.id}  "
-                    f"{piece.origin or '-'}  {json.dumps(piece.preview, ensure_ascii=False)}"
-                )
+            pieces = trace_step(run, step, whole, signals)
+            typer.echo(json.dumps([asdict(piece) for piece in pieces], indent=1) if json_ else render_step(pieces))
         elif doc is not None:
             try:
-                found = trace_document(run, doc)
+                found = trace_document(run, doc, signals)
             except LookupError as error:
                 if type(error) is not LookupError:
                     raise
                 raise typer.BadParameter(str(error)) from error
-            if json_:
-                typer.echo(json.dumps([asdict(document) for document in found], indent=1))
-                return
-            for document in found:
-                held = "; held out, never trained on" if document.held_out else ""
-                typer.echo(
-                    f"{document.id}: {document.source}, {document.tokens} tokens, {document.origin or '-'}{held}"
-                )
-                for visit in document.visits:
-                    typer.echo(
-                        f"  step {visit.step}, row {visit.row}, epoch {visit.epoch}, "
-                        f"tokens {visit.start}+{visit.length}, {visit.mode}"
-                    )
+            shown = [asdict(document) for document in found]
+            typer.echo(json.dumps(shown, indent=1) if json_ else "\n".join(map(render_document, found)))
 
 
 def generate(
@@ -190,6 +174,45 @@ def generate(
         typer.echo(json.dumps(asdict(completion), ensure_ascii=False) if json_ else completion.text)
 
 
+def evaluate(
+    model: Annotated[
+        Path, typer.Argument(help="Folder of a training run, a checkpoint or a Hugging Face model.", show_default=False)
+    ],
+    task: Annotated[
+        list[str],
+        typer.Option(
+            "--task",
+            metavar="[KIND:]FILE",
+            help="A file of tasks (.jsonl, .parquet; .gz too), or a text whose perplexity is measured.",
+            show_default=False,
+        ),
+    ],
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first rows of each file.")] = None,
+    device: Annotated[str, typer.Option(help="`auto` takes a GPU if there is one; cpu, cuda, cuda:1, mps.")] = "auto",
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16"], typer.Option(help="`auto` is bfloat16 on a GPU, else float32.")
+    ] = "auto",
+    json_: Json = False,
+) -> None:
+    """Score a model on local files of tasks by likelihood: multiple choice, last words, perplexity.
+
+    The layouts of HellaSwag, ARC, PIQA, OpenBookQA, BoolQ, WinoGrande and LAMBADA are known by their names; otherwise
+    rows have `query`, `choices` and `gold`. KIND names one where names do not tell (last_word:lambada.jsonl).
+
+    Example: gristmill evaluate runs/tiny --task hellaswag.jsonl --task last_word:lambada.jsonl --task notes.txt
+    """
+    with _errors():
+        from training.evaluation import command
+
+        found = []
+        for result in command.results(model, task, device, dtype, limit):
+            found.append(result)
+            if not json_:
+                typer.echo("\n".join([command.HEAD] * (len(found) == 1) + command.render(result)))
+        if json_:
+            typer.echo(json.dumps([command.as_json(result) for result in found], indent=1))
+
+
 def export(
     run: Run,
     folder: Annotated[Path, typer.Argument(help="Folder to write; must not be there yet.", show_default=False)],
@@ -202,8 +225,25 @@ def export(
         from training import generate as model_text
         from training import hf
 
-        hf.export(*model_text.load(run), folder)
+        typer.echo(str(hf.export(*model_text.load(run), folder, hf.origin_of(run))), err=True)
         typer.echo(str(folder))
+
+
+def is_training(values: Mapping[str, object]) -> bool:
+    """Whether the values of a config are those of a training run, not of a curation."""
+    return "data" in values
+
+
+def plan(file: ConfigFile, out: Path | None, json_: bool) -> None:
+    """Print what a training run would do; exit code 2 if `train` would refuse it."""
+    with _errors():
+        from training.plan import make_plan, render
+
+        made = make_plan(file, out)
+        typer.echo(json.dumps(made.to_dict(), indent=1) if json_ else "\n".join(render(made)))
+        if made.problems:
+            typer.echo("\n".join(made.problems), err=True)
+            raise typer.Exit(USAGE)
 
 
 @contextmanager
@@ -227,4 +267,4 @@ def _errors() -> Iterator[None]:
         if type(error).__module__.partition(".")[0] != "training":
             raise
         typer.echo(str(error), err=True)
-        raise typer.Exit(FAILED) from error
+        raise typer.Exit(getattr(error, "exit_code", FAILED)) from error

@@ -24,6 +24,9 @@ from pipeline.schema import LEDGER
 READ = -1
 """The place, before all steps, of what readers drop or cannot read."""
 
+TAKEDOWN = "takedown"
+"""The reason of documents that were kept, and taken out of the finished run later."""
+
 BYTES_PER_TOKEN = 4
 """UTF-8 bytes of a token, about; what estimates of tokens divide by."""
 

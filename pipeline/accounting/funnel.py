@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline.accounting.folder import READ, RunFolder, tokens
+from pipeline.accounting.folder import READ, TAKEDOWN, RunFolder, tokens
 from pipeline.accounting.tally import Tally, Work
 from pipeline.schema import VERDICTS
 
@@ -129,8 +129,12 @@ def build(folder: RunFolder, tally: Tally, work: Work, measured: bool, source: s
     for place, step in enumerate(folder.steps):
         if source is None or step.sources is None or source in step.sources or place in struck:
             stage(step.name, step.kind, struck.pop(place, []))
-    if None in struck:
-        stage("other", "other", struck.pop(None))
+    unknown = struck.get(None, [])
+    other = [key for key in unknown if key[1] != TAKEDOWN]
+    if other:
+        stage("other", "other", other)
+    if len(other) < len(unknown):
+        stage(TAKEDOWN, "takedown", [key for key in unknown if key[1] == TAKEDOWN])
     known = {entry.name for entry in stages}
     for name in sorted(work.seconds):
         if name not in known:  # such as writing: it takes time and drops nothing

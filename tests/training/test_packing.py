@@ -1,5 +1,6 @@
 """Batches against packing done naively, token by token, and the masks that keep documents apart."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from training.order import Order
 from training.packing import NO_LOSS, PADDING, Batch, batch, validation
+from training.shards import key
 from training.tokens import Documents
 
 TEXTS = st.lists(st.text(max_size=60), min_size=2, max_size=15)
@@ -125,3 +127,34 @@ def test_validation_is_the_held_out_documents_packed(
         there = [token for inputs, numbers in read for token in inputs[numbers == d].tolist()]
         assert there == held.ids(d).tolist()[: len(there)]
     assert list(validation(store, "prose", config)) == []  # its only document is trained on
+
+
+def test_every_other_row_and_the_hash_follow_from_the_plan(stored: Callable[..., Any]) -> None:
+    """Against writing piece by piece what `Order.step` says, which is what the compiled pass replaces."""
+    texts = {
+        "code": [f"x{i} = {i}\n" * (i % 9 + 1) for i in range(40)],
+        "prose": [f"Line {i}. " * (i % 20 + 1) for i in range(30)],
+    }
+    config, store = stored(texts, context=32, steps=12, batch={"sequences": 7}, fim={"code": {}})
+    order = Order(config, store)
+    for n in range(12):
+        made, hashed = batch(order, n), []
+        for row, plan in enumerate(order.step(n)):
+            inputs, targets = np.full(32, store.tokenizer.end), np.full(32, NO_LOSS)
+            at = 0
+            for piece in plan.pieces:
+                ids = order.tokens(piece)
+                shown = min(piece.length, len(ids))
+                inputs[at : at + shown] = ids[:shown]
+                targets[at : at + max(len(ids) - 1, 0)] = ids[1:]
+                at += piece.length
+                keys = store.train[piece.source].keys
+                hashed.append((row, key(store.sources[piece.source]), int(keys[piece.document]), *piece[2:]))
+            assert at == 32
+            np.testing.assert_array_equal(made.inputs[row], inputs)
+            np.testing.assert_array_equal(made.targets[row], targets)
+        assert order.digest(n) == hashlib.blake2b(np.array(hashed, "<u8").tobytes(), digest_size=16).hexdigest()
+        for rows in (slice(1, None, 2), slice(5, None, -3), slice(3, 3)):
+            some = batch(order, n, rows)
+            for name in ("inputs", "targets", "segments", "positions", "sources"):
+                np.testing.assert_array_equal(getattr(some, name), getattr(made, name)[rows])

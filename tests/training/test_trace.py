@@ -5,23 +5,32 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.configfile import ConfigError
 from training.order import Order
 from training.packing import batch
-from training.trace import trace_document, trace_step
+from training.trace import Trace, last_step, render_document, render_step, trace_document, trace_step
 
 
-@pytest.fixture
-def run(stored: Callable[..., Any], tmp_path: Path) -> tuple[Path, Order]:
-    """A training run's folder, and its order."""
+@pytest.fixture(params=[{"sequences": 4}, {"sequences": 6, "ramp": {"start": 2, "share": 0.5}}], ids=["even", "ramp"])
+def run(stored: Callable[..., Any], tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Path, Order]:
+    """A training run's folder, and its order, with batches of one size and with batches that grow."""
     texts = {
         "code": [f"def f{i}(x):\n    return x + {i}\n" * (i % 7 + 1) for i in range(40)],
         "prose": [f"Sentence {i}. " * (i % 30) for i in range(15)],
     }
     config, store = stored(
-        texts, out=tmp_path, steps=25, context=48, fim={"code": {}}, phases=[{"weights": {"code": [1, 0], "prose": 1}}]
+        texts,
+        out=tmp_path,
+        steps=25,
+        context=48,
+        batch=request.param,
+        fim={"code": {}},
+        phases=[{"weights": {"code": [1, 0], "prose": 1}}],
     )
     (tmp_path / "run.json").write_text(json.dumps({"config": config.model_dump(mode="json")}))
     return tmp_path, Order(config, store)
@@ -37,11 +46,25 @@ def test_a_step_is_the_documents_of_its_batch(run: tuple[Path, Order]) -> None:
         assert sum(piece.length for piece in mine) == 48
         assert {piece.source for piece in mine} == {store.sources[made.sources[row]]}
         shown = made.inputs[row][made.segments[row] == 0].tolist()
-        assert store.tokenizer.decode(shown).startswith(mine[0].preview[:20])
+        assert store.tokenizer.decode(shown).startswith(mine[0].text[:20])
     for piece in pieces:
         number = piece.id.removeprefix(f"{piece.source}-")
         assert piece.origin == f"{piece.source}.jsonl#{number}"
         assert piece.mode == "plain" or (piece.source == "code" and piece.mode in ("psm", "spm"))
+
+
+def test_whole_texts_are_those_that_the_batch_decodes_to(run: tuple[Path, Order]) -> None:
+    folder, order = run
+    for step in (1, 8, 25):
+        made, pieces = batch(order, step - 1), trace_step(folder, step, whole=True)
+        for row in range(len(made.inputs)):
+            shown = [
+                order.store.tokenizer.decode(made.inputs[row][made.segments[row] == segment].tolist())
+                for segment in range(made.segments[row].max() + 1)
+            ]
+            assert [piece.text for piece in pieces if piece.row == row and piece.text] == [
+                text for text in shown if text
+            ]
 
 
 def test_a_document_is_found_in_every_step_that_saw_it_and_no_other(run: tuple[Path, Order]) -> None:
@@ -80,3 +103,74 @@ def test_what_is_not_there_is_said(run: tuple[Path, Order], tmp_path: Path) -> N
             trace_step(folder, step)
     with pytest.raises(ConfigError, match=r"no run\.json of a training run"):
         trace_step(tmp_path / "nowhere", 1)
+
+
+def journal(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_checkpoints_that_saw_a_document_are_those_behind_the_first_step_that_counted(run: tuple[Path, Order]) -> None:
+    folder, order = run
+    left_out, taken = {3, 4, 11}, 20
+    journal(folder / "metrics.jsonl", [{"step": n, "padding": "x" * 5000} for n in range(1, taken + 1)])
+    journal(folder / "events.jsonl", [{"step": n, "event": "skipped"} for n in left_out])
+    journal(folder / "checkpoints.jsonl", [{"step": n} for n in (5, 10, 15, 20)])
+    for step in (15, 20):
+        (folder / "checkpoints" / f"step-{step:08d}").mkdir(parents=True)
+    (folder / "checkpoints" / ".step-00000025").mkdir()  # of a save that was killed
+    steps = {n: {piece.id for piece in trace_step(folder, n)} for n in range(1, 26)}
+    names = [documents.name(d) for documents in order.store.train for d in range(len(documents))]
+    firsts = set()
+    for traced in Trace(folder).documents(names):
+        mine = [n for n in steps if traced.id in steps[n]]
+        seen = [n for n in mine if n <= taken and n not in left_out]
+        first = min(seen, default=None)
+        firsts.add(traced.first_checkpoint)
+        assert traced.first_step == first
+        assert traced.first_checkpoint == next((n for n in (5, 10, 15, 20) if first is not None and n >= first), None)
+        assert traced.kept_checkpoints == tuple(n for n in (15, 20) if first is not None and n >= first)
+        assert traced.seen_tokens == sum(visit.length for visit in traced.visits if visit.step in seen)
+        states = {visit.step: visit.state for visit in traced.visits}
+        assert states == {n: "to come" if n > taken else "left out" if n in left_out else "seen" for n in mine}
+    assert len(firsts) > 1
+    for text, last in (("", 0), ('{"step": 7}\n', 7), ('{"step": 7}\n{"st', 7), ('{"st', 0)):
+        (folder / "metrics.jsonl").write_text(text)
+        assert last_step(folder / "metrics.jsonl") == last
+
+
+def test_signals_are_those_of_the_ledger(run: tuple[Path, Order]) -> None:
+    folder, order = run
+    shard = order.store.train[0].shard(0)[0]
+    assert trace_step(folder, 1, signals=True)[0].signals is None, "a run without a ledger has measured nothing"
+    assert shard.parent.name == "code"
+    ledger = shard.parents[2] / "ledger" / "code" / shard.name
+    ledger.parent.mkdir(parents=True)
+    rows = [
+        {"id": f"code-{i}", "verdict": "kept", "gopher.words": i, "gopher.odd": None if i % 2 else 0.5}
+        for i in range(40)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows[::-1]), ledger, row_group_size=9)  # in another order than the shard
+    pieces = [piece for piece in trace_step(folder, 1, signals=True) if piece.source == "code"]
+    assert pieces
+    for piece in pieces:
+        i = int(piece.id.removeprefix("code-"))
+        assert piece.signals == {"gopher.words": i, **({} if i % 2 else {"gopher.odd": 0.5})}
+        assert trace_document(folder, piece.id, signals=True)[0].signals == piece.signals
+        assert f"gopher.words {i}" in render_step(pieces) and f"gopher.words {i}" in render_document(
+            trace_document(folder, piece.id, signals=True)[0]
+        )
+
+
+def test_a_row_that_moved_is_found_and_one_that_is_gone_is_not(run: tuple[Path, Order]) -> None:
+    folder, order = run
+    documents = order.store.train[0]
+    shard = documents.shard(0)[0]
+    table = pq.read_table(shard)
+    gone = documents.name(1)
+    pq.write_table(table.filter(pc.not_equal(table["id"], gone)).slice(2), shard, row_group_size=5)
+    left = set(pq.read_table(shard)["id"].to_pylist())
+    for d in range(len(documents)):
+        (traced,) = trace_document(folder, documents.name(d))
+        number = traced.id.removeprefix("code-")
+        assert traced.origin == (f"code.jsonl#{number}" if traced.id in left else None)
+    assert gone not in left and left
