@@ -86,3 +86,8 @@ def demo_corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path
     build = runpy.run_path(str(resources.folder("data") / "corpus.py"))["build"]
     corpus: dict[str, list[Path]] = build(tmp_path_factory.mktemp("corpus"))
     return corpus
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their argument: compressed ones have a time in them, and processes must agree on names."""
+    return argname if isinstance(val, bytes) else None
