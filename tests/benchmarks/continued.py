@@ -6,7 +6,7 @@ sentences of news and web pages that neither run ever reads, are measured at ste
 many steps of as many tokens by configs/train/continue.yaml; the one difference is `continuing.replay`. They stop at no
 limit, for what would have happened is what is to be seen.
 
-The opponent is the run without replay. On two cores the whole takes about half an hour.
+The opponent is the run without replay. On two cores the whole takes about a quarter of an hour.
 """
 
 import json
@@ -79,7 +79,7 @@ def main() -> None:
     parser = harness.arguments(__doc__)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--sequences", type=int, default=1, help=f"of {TOKENS} tokens, in a step")
-    parser.add_argument("--lr", type=float, default=6e-5)
+    parser.add_argument("--lr", type=float, default=2e-4)
     options = parser.parse_args()
     steps = 10 if options.quick else options.steps
     common = [f"steps={steps}", f"batch={{sequences: {options.sequences}}}", f"optimizer.lr={options.lr}"]
