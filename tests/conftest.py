@@ -9,6 +9,8 @@ from hypothesis import settings
 
 # Read by torch when it is first imported: sums in one thread, so that results do not depend on the machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# And by its compiler: it starts no processes of its own, which would outlive the tests.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 # Ray's name for "this machine only": it listens on the loopback address, and so do the processes that tests start.
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
