@@ -1,6 +1,7 @@
 """What the tests of training share: one thread, packed batches, and small Llama models made by transformers."""
 
 import inspect
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.schema import SHARD
+
+
+@pytest.fixture(scope="session")
+def compiler() -> None:
+    """Skips what torch compiles where it cannot."""
+    if shutil.which("g++") is None:
+        pytest.skip("torch compiles for a CPU with g++, which is not here")
 
 
 @pytest.fixture(autouse=True)

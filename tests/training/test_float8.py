@@ -99,6 +99,7 @@ def test_numbers_of_inputs_that_cannot_be_are_computed_as_before(
 
 @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # of torch.compile itself
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.usefixtures("compiler")
 def test_compiled_it_gives_the_same(layer: tuple[nn.Linear, Float8Linear]) -> None:
     _, fast = layer
     x = torch.randn(32, 64).bfloat16().requires_grad_()

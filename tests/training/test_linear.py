@@ -24,7 +24,11 @@ def test_products_are_those_of_the_formula(monkeypatch: pytest.MonkeyPatch, avai
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("sizes", [(24, 56), (56, 24)])
 @pytest.mark.parametrize("compiled", [True, False])
-def test_a_layer_gives_what_it_gave_and_so_do_its_gradients(bias: bool, sizes: tuple[int, int], compiled: bool) -> None:
+def test_a_layer_gives_what_it_gave_and_so_do_its_gradients(
+    bias: bool, sizes: tuple[int, int], compiled: bool, request: pytest.FixtureRequest
+) -> None:
+    if compiled:
+        request.getfixturevalue("compiler")
     if linear._ONEDNN is None:
         pytest.skip("this build of torch has no oneDNN")
     plain, fast = nn.Linear(*sizes, bias=bias), nn.Linear(*sizes, bias=bias)

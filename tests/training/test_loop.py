@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -141,9 +140,11 @@ def test_numbers_that_are_read_a_step_late_are_the_same(
 
 @pytest.mark.filterwarnings("ignore")  # of what torch's compiler does
 @pytest.mark.parametrize("change", ["recompute=true", "compile=block"])
-def test_recomputed_and_compiled_steps_come_to_the_same(config: Write, tmp_path: Path, change: str) -> None:
-    if change == "compile=block" and shutil.which("g++") is None:
-        pytest.skip("torch compiles for a CPU with g++, which is not here")
+def test_recomputed_and_compiled_steps_come_to_the_same(
+    config: Write, tmp_path: Path, change: str, request: pytest.FixtureRequest
+) -> None:
+    if change == "compile=block":
+        request.getfixturevalue("compiler")
     train(config("steps=4", "fim={}"), tmp_path / "plain")
     train(config("steps=4", "fim={}", change), tmp_path / "changed")
     for one, other in zip(steady(tmp_path / "plain"), steady(tmp_path / "changed"), strict=True):

@@ -101,6 +101,7 @@ def test_equal_to_plain_cross_entropy_at_the_size_of_its_chunks_and_tiles() -> N
 @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # of torch.compile itself
 @pytest.mark.parametrize("z_loss", [0.0, 0.01])
 @pytest.mark.parametrize("tokens", [16, 41])
+@pytest.mark.usefixtures("compiler")
 def test_compiled_chunks_equal_plain_cross_entropy_also_where_the_last_is_ragged(
     monkeypatch: pytest.MonkeyPatch, tokens: int, z_loss: float
 ) -> None:
