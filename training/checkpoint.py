@@ -27,6 +27,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from training.metrics import read_journal
+
 MANIFEST = "manifest.json"
 STATE = "state.json"
 _NAME = re.compile(r"step-(\d{8,})")
@@ -135,12 +137,22 @@ def save(
         _remove(final)
     part.rename(final)
     _sync(folder)
-    with folder.with_suffix(".jsonl").open("a", encoding="utf-8") as made:
-        made.write(json.dumps({"step": step}) + "\n")
+    _list(folder)
     passing = [path for path in all_of(folder) if keep_every is None or int(path.name[5:]) % keep_every]
     for old in passing[:-keep]:
         _remove(old)
     return final
+
+
+def _list(folder: Path) -> None:
+    """Add the checkpoints of a folder to the list of all that were ever made; also one whose save was then killed."""
+    path = folder.with_suffix(".jsonl")
+    steps = {row["step"] for row in read_journal(path)} if path.exists() else set()
+    steps |= {int(made.name[5:]) for made in all_of(folder)}
+    part = path.with_name(f".{path.name}")
+    part.write_text("".join(json.dumps({"step": step}) + "\n" for step in sorted(steps)), encoding="utf-8")
+    _sync(part)
+    part.replace(path)
 
 
 def all_of(folder: Path) -> list[Path]:

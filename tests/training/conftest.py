@@ -14,6 +14,17 @@ import pytest
 
 from pipeline.schema import SHARD
 
+SIZES = {
+    "vocab_size": 128,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+}
+"""Of the small models that transformers makes."""
+
 
 @pytest.fixture(scope="session")
 def compiler() -> None:
@@ -64,13 +75,7 @@ def llama(tmp_path: Path) -> Callable[..., tuple[Any, Path]]:
     def make(max_shard_size: str = "1GB", **changes: Any) -> tuple[Any, Path]:
         torch.manual_seed(0)
         settings: dict[str, Any] = {
-            "vocab_size": 128,
-            "hidden_size": 32,
-            "intermediate_size": 48,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 64,
+            **SIZES,
             "initializer_range": 0.2,
             "attn_implementation": "eager",
             **changes,
@@ -93,15 +98,6 @@ def foreign(tmp_path: Path) -> Callable[..., tuple[Any, Path]]:
     transformers: ModuleType = pytest.importorskip("transformers", reason="the opponent of these tests")
     import torch
 
-    sizes = {
-        "vocab_size": 128,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 64,
-    }
     gpt2 = {"vocab_size": 128, "n_embd": 32, "n_inner": 48, "n_layer": 2, "n_head": 4, "n_positions": 64}
     gpt2 |= dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
     classes = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3", "gpt2": "GPT2"}
@@ -109,7 +105,7 @@ def foreign(tmp_path: Path) -> Callable[..., tuple[Any, Path]]:
     def make(kind: str, max_shard_size: str = "1GB", **changes: Any) -> tuple[Any, Path]:
         torch.manual_seed(0)
         config_class = getattr(transformers, f"{classes[kind]}Config")
-        settings = {**(gpt2 if kind == "gpt2" else sizes), "attn_implementation": "eager", **changes}
+        settings = {**(gpt2 if kind == "gpt2" else SIZES), "attn_implementation": "eager", **changes}
         name = "GPT2LMHeadModel" if kind == "gpt2" else f"{classes[kind]}ForCausalLM"
         model = getattr(transformers, name)(config_class(**settings)).eval()
         with torch.no_grad():

@@ -39,8 +39,11 @@ def test_what_is_saved_comes_back_and_the_newest_are_kept(tmp_path: Path) -> Non
     assert found is not None
     check(found, 100)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000030", "step-00000100"]
-    made = tmp_path.with_suffix(".jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in made] == [5, 100, 20, 30]
+    made = tmp_path.with_suffix(".jsonl")
+    assert [json.loads(line)["step"] for line in made.read_text().splitlines()] == [5, 20, 30, 100]
+    made.write_text('{"step": 5}\n{"st')  # half a line
+    save(tmp_path, 40, keep=2)
+    assert [json.loads(line)["step"] for line in made.read_text().splitlines()] == [5, 30, 40, 100]
 
 
 def test_saving_a_step_again_replaces_it(tmp_path: Path) -> None:
