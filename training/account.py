@@ -112,14 +112,15 @@ class Account:
         now = time.perf_counter()
         took, self._at = now - self._at, now
         self._seconds += took
-        step, context = portion.step + 1, self._config.context
-        speed = self._order.sizes.of(portion.step) * context / took
+        step, steps = portion.step + 1, self._order.steps
+        before = steps.tokens_before(step)
+        speed = (before - steps.tokens_before(portion.step)) / took
         loss = sum(rows) / portion.count
         nll = np.bincount(portion.sources, weights=rows, minlength=len(sources))
         targets = np.bincount(portion.sources, weights=portion.targets, minlength=len(sources))
         row = {
             "step": step,
-            "tokens": self._order.sizes.before(step) * context,
+            "tokens": before,
             "loss": loss,
             "loss_by_source": {name: nll[i] / targets[i] for i, name in enumerate(sources) if targets[i]},
             "targets_by_source": {name: int(targets[i]) for i, name in enumerate(sources) if targets[i]},

@@ -3,7 +3,8 @@
 import math
 
 from training.config import TrainConfig
-from training.schedule import BatchSizes, learning_rate
+from training.schedule import learning_rate
+from training.steps import Steps
 
 PEAKS = (
     (125e6, 6e-4),
@@ -44,8 +45,8 @@ def advice(config: TrainConfig, parameters: int) -> list[str]:
     """Lines for a run that continues a model; none for another run."""
     if config.model.init_from is None:
         return []
-    sizes = BatchSizes(config.batch, config.steps)
-    tokens = sizes.total * config.context
+    steps = Steps.of(config)
+    tokens = steps.tokens
     lines = []
     if config.optimizer.use in ("adam", "adamw", "muon"):
         given = None if config.continuing is None else config.continuing.old_peak
@@ -70,9 +71,9 @@ def advice(config: TrainConfig, parameters: int) -> list[str]:
             )
     else:
         lines.append(f"advice: there is none for the rate of {config.optimizer.use}; it is for adam, adamw and muon")
-    peak = max(learning_rate(config.schedule, config.optimizer, sizes, step) for step in _spread(config.steps))
-    first = learning_rate(config.schedule, config.optimizer, sizes, 0)
-    last = learning_rate(config.schedule, config.optimizer, sizes, config.steps - 1)
+    peak = max(learning_rate(config.schedule, config.optimizer, steps, step) for step in _spread(config.steps))
+    first = learning_rate(config.schedule, config.optimizer, steps, 0)
+    last = learning_rate(config.schedule, config.optimizer, steps, config.steps - 1)
     if first > 0.5 * peak:
         lines.append(
             "advice: schedule.warmup of about 0.01 to 0.05, for the moments of the optimizer are empty at the start"

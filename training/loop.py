@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from pipeline.configfile import ConfigFile, Problem
-from training import checkpoint, float8, hf, tokens
+from training import checkpoint, float8, hf, steps, tokens
 from training.account import Account
 from training.advice import advice
 from training.compute import Compute
@@ -66,7 +66,7 @@ def train(file: ConfigFile, out: Path, stop_after: int | None = None, resume_any
         compute = Compute.of(config)
     except ValueError as error:
         raise file.error([Problem(("device",), str(error))]) from error
-    problems = [*tokens.missing(config), *missing(config.tracking)]
+    problems = [*steps.problems(config), *tokens.missing(config), *missing(config.tracking)]
     problems += float8.refused(config.float8, compute.device, compute.dtype)
     if config.model.init_from is not None:
         try:
@@ -164,9 +164,9 @@ def train(file: ConfigFile, out: Path, stop_after: int | None = None, resume_any
             for portion, waited in feed:
                 if signals.caught:
                     break
-                rows = []
-                for first in range(0, len(portion.targets), config.batch.at_once):
-                    part = slice(first, first + config.batch.at_once)
+                rows, at_once = [], order.steps.at_once(step)
+                for first in range(0, len(portion.targets), at_once):
+                    part = slice(first, first + at_once)
                     total, each = compute.nll(model, trunk, portion.staged, part)
                     # Divided by the targets of the whole batch, so that its cutting into micro batches is no matter.
                     torch.autograd.backward(total / portion.count)
@@ -175,7 +175,7 @@ def train(file: ConfigFile, out: Path, stop_after: int | None = None, resume_any
                 if step in new_mixture:
                     guard.restart()
                 skip, verdict = guard.judge(torch.cat(rows).sum() / portion.count, norm)
-                rate = learning_rate(config.schedule, config.optimizer, order.sizes, step)
+                rate = learning_rate(config.schedule, config.optimizer, order.steps, step)
                 set_rate(optimizer, rate)
                 optimizer.step(skip)
                 optimizer.zero_grad()

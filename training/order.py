@@ -27,8 +27,8 @@ from training.config import FimSettings, TrainConfig
 from training.fim import Mode
 from training.mixture import Mixture, caps, fresh_equivalent, infeasible
 from training.mixture.problems import named
-from training.schedule import BatchSizes
 from training.shards import key
+from training.steps import Steps
 from training.tokens import Documents, TokenStore
 
 _SHUFFLE, _DRAW, _CUT = (np.uint64(word) for word in (1, 2, 3))
@@ -187,7 +187,7 @@ class Order:
         self.config = config
         self.store = store
         sizes = [documents.count_tokens for documents in store.train]
-        self.sizes = BatchSizes(config.batch, config.steps)
+        self.steps = Steps.of(config)
         self.mixture = Mixture.of(config, store.sources, sizes, store.folder)
         self.caps = caps(config)
         """Most passes over the sources that have a cap of their own."""
@@ -215,7 +215,7 @@ class Order:
         """
         if not 0 <= n < self.config.steps:
             raise IndexError(f"the run has {self.config.steps} steps, no step {n}")
-        begin, size = self.sizes.before(n), self.sizes.of(n)
+        begin, size = self.steps.slot(n), self.steps.rows(n)
         counts, given = self.mixture.stretch(begin, begin + size)
         sources = given.astype(np.int64)
         numbers = np.empty(size, np.int64)
@@ -290,7 +290,7 @@ class Order:
 
     def passes_before(self, n: int) -> list[float]:
         """How often each source's documents were gone through in the first n steps: 1.25 is a quarter of the second."""
-        counts = self.mixture.counts(self.sizes.before(n)).tolist()
+        counts = self.mixture.counts(self.steps.slot(n)).tolist()
         return [stream.passes(count * self.config.context) for stream, count in zip(self._streams, counts, strict=True)]
 
     def visits(self, source: int, document: int) -> list[tuple[int, int, Piece]]:
@@ -307,7 +307,7 @@ class Order:
                 written = stream.write(source, number, np.zeros(1, np.int64), table, 0)
                 for _, _, d, e, start, filled, mode, _ in table[:written].tolist():
                     if (d, e) == (document, epoch):
-                        found.append((*self.sizes.place(slot), Piece(source, d, e, start, filled, Mode(mode))))
+                        found.append((*self.steps.place(0, slot), Piece(source, d, e, start, filled, Mode(mode))))
             epoch += 1
         return found
 
@@ -334,8 +334,10 @@ def feasibility(config: TrainConfig, store: TokenStore) -> list[Problem]:
             continue
         passes = order.passes(source)
         if passes > most:
-            fits = order.sizes.total * most / passes
-            steps = bisect_right(range(config.steps + 1), fits, key=lambda n: BatchSizes(config.batch, n).total) - 1
+            fits = order.steps.tokens * most / passes
+            steps = bisect_right(
+                range(1, config.steps + 1), fits, key=lambda n: Steps(config.batch, n, config.context).tokens
+            )
             problems.append(
                 Problem(
                     place,

@@ -13,16 +13,17 @@ from typing import Any
 import torch
 
 from pipeline.configfile import ConfigError, ConfigFile, Problem
-from training import hf, selection, shards, views
+from training import hf, selection, shards, steps, views
 from training.advice import advice
 from training.config import TrainConfig
 from training.evaluation import unmeasurable
 from training.mixture import Mixture, caps, fresh_equivalent, infeasible
 from training.model import Decoder, Shape
 from training.order import Order, feasibility
-from training.schedule import BatchSizes, learning_rate
+from training.schedule import learning_rate
 from training.shards import Shard
 from training.speed import Operations
+from training.steps import Steps
 from training.tokenizer import Tokenizer
 from training.tokens import TokenStore, given_tokenizer, missing
 
@@ -81,7 +82,7 @@ class TrainingPlan:
 def make_plan(file: ConfigFile, out: Path | None) -> TrainingPlan:
     """Work out the plan; `out` is the run's folder. Raises ConfigError for what makes a plan impossible."""
     config = file.load(TrainConfig)
-    problems = missing(config)
+    problems = [*steps.problems(config), *missing(config)]
     shape: Shape | None = None
     if config.model.init_from is not None:
         try:
@@ -145,12 +146,12 @@ def make_plan(file: ConfigFile, out: Path | None) -> TrainingPlan:
 
 def _moments(config: TrainConfig, mixture: Mixture, sources: Sequence[str]) -> list[Moment]:
     """The run at some shares of its steps."""
-    sizes = BatchSizes(config.batch, config.steps)
+    steps = Steps.of(config)
     moments = []
     for step in sorted({min(int(share * config.steps), config.steps - 1) for share in MOMENTS}):
-        begin, count = sizes.before(step), sizes.of(step)
+        begin, count = steps.slot(step), steps.rows(step)
         shares = (mixture.integral(begin + count) - mixture.integral(begin)) / count
-        rate = learning_rate(config.schedule, config.optimizer, sizes, step)
+        rate = learning_rate(config.schedule, config.optimizer, steps, step)
         moments.append(Moment(step + 1, rate, count, dict(zip(sources, shares.tolist(), strict=True))))
     return moments
 

@@ -16,6 +16,7 @@ from training import kernels
 from training.config import Phase, TrainConfig
 from training.mixture import Mixture, Stretch, caps, fresh_equivalent, infeasible, stretches
 from training.mixture.pieces import integrated
+from training.steps import problems
 
 Weights = list[list[tuple[int, int]]]
 SOURCES = ("a", "b", "c", "d", "e", "f")
@@ -311,7 +312,7 @@ def test_budgets_of_tokens() -> None:
         ([{"tokens": 3000}, {"tokens": 1000}], "have 4,000 tokens and the run 8,000: take about 500 steps, not 1,000"),
         ([{"tokens": 16000}], "take about 2,000 steps"),
     ):
-        (problem,) = infeasible(run(phases, 1000), {"a": 1})
+        (problem,) = problems(run(phases, 1000))
         assert problem.place == ("phases", 0, "tokens") and said in problem.message
         with pytest.raises(ValueError, match="tokens"):
             stretches(run(phases, 1000), ("a",), (1,))

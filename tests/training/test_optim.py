@@ -14,7 +14,8 @@ from pipeline.configfile import ConfigError, ConfigFile
 from training.config import TrainConfig
 from training.model import Decoder, Shape, document_mask
 from training.optim import Optimizer, optimizer_of, optimizer_tensors, restore_optimizer, set_rate
-from training.schedule import BatchSizes, learning_rate
+from training.schedule import learning_rate
+from training.steps import Steps
 
 SHAPE = Shape(
     vocabulary=64,
@@ -216,7 +217,7 @@ def test_learns_what_no_table_of_pairs_can(use: str, master: bool) -> None:
     model = Decoder.fresh(SHAPE, 1)
     optimizer = optimizer_of(model, config.optimizer, master)
     positions, mask = torch.arange(24).expand(8, 24), document_mask(torch.zeros(8, 24, dtype=torch.int32))
-    sizes = BatchSizes(config.batch, config.steps)
+    sizes = Steps(config.batch, config.steps, config.context)
     for step in range(config.steps):
         with torch.autocast("cpu", torch.bfloat16, enabled=master):
             logits = model.logits(inputs, positions, mask)

@@ -11,7 +11,7 @@ from training import checkpoint
 from training.config import BatchSettings
 from training.loop import train
 from training.metrics import read_journal
-from training.schedule import BatchSizes
+from training.steps import Steps
 
 BATCH = {"sequences": 6, "micro": 2, "ramp": {"start": 2, "share": 0.6}}
 SETTINGS: dict[str, Any] = {
@@ -54,6 +54,6 @@ def test_stopped_in_the_ramp_and_gone_on(curated: Path, tmp_path: Path, use: str
         journal = read_journal(tmp_path / name / "metrics.jsonl")
         rows.append([[row[key] for key in ("step", "tokens", "loss", "lr", "order")] for row in journal])
     assert ends[0] == ends[1] and rows[0] == rows[1]
-    sizes = BatchSizes(BatchSettings.model_validate(BATCH), 6)
-    assert {sizes.of(step) for step in range(6)} == {2, 4, 6}
-    assert [tokens for _, tokens, *_ in rows[0]] == [32 * sizes.before(step) for step in range(1, 7)]
+    sizes = Steps(BatchSettings.model_validate(BATCH), 6, 512)
+    assert {sizes.rows(step) for step in range(6)} == {2, 4, 6}
+    assert [tokens for _, tokens, *_ in rows[0]] == [32 * sizes.slot(step) for step in range(1, 7)]

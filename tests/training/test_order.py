@@ -247,11 +247,11 @@ def test_a_batch_that_grows_takes_the_same_sequences_in_other_steps(stored: Call
     ramp = {"start": 1, "share": 0.5}
     config, store = stored(texts, steps=30, phases=phases, fim={"code": {}}, batch={"sequences": 4, "ramp": ramp})
     growing = Order(config, store)
-    one = {"batch": BatchSettings(sequences=1), "steps": growing.sizes.total}
+    one = {"batch": BatchSettings(sequences=1), "steps": growing.steps.slots(0)}
     constant = Order(config.model_copy(update=one), store)
     rows = [[plan for n in range(order.config.steps) for plan in order.step(n)] for order in (growing, constant)]
     assert rows[0] == rows[1]
-    assert [len(growing.step(n)) for n in range(30)] == [growing.sizes.of(n) for n in range(30)]
+    assert [len(growing.step(n)) for n in range(30)] == [growing.steps.rows(n) for n in range(30)]
     assert len(growing.step(0)) == 1 and len(growing.step(29)) == 4
 
 
@@ -263,7 +263,7 @@ def test_feasibility_counts_the_sequences_of_a_ramp(stored: Callable[..., Any]) 
         max_epochs=1,
         batch={"sequences": 8, "ramp": {"start": 2, "share": 0.5}},
     )
-    needed = Order(config, store).sizes.total * 64
+    needed = Order(config, store).steps.tokens
     (problem,) = feasibility(config, store)
     assert f"needs {needed:,} tokens of it" in problem.message and needed < 100 * 8 * 64
     fits = int(problem.message.split("take at most ")[1].split(" of")[0])

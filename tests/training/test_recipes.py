@@ -8,7 +8,8 @@ import pytest
 from pipeline.configfile import ConfigFile
 from training.config import TrainConfig
 from training.mixture import Mixture, infeasible
-from training.schedule import BatchSizes, share_of_peak
+from training.schedule import share_of_peak
+from training.steps import Steps
 
 FOLDER = Path(__file__).parents[2] / "configs" / "train"
 RECIPES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -48,7 +49,7 @@ def test_every_recipe_is_a_valid_config_that_reads_back_the_same(name: str) -> N
 def test_a_curriculum_names_its_sources_and_no_other(name: str) -> None:
     config, mixture = mixed(name)
     counts = mixture.counts(mixture.slots)
-    assert counts.sum() == BatchSizes(config.batch, config.steps).total and counts.min() > 0
+    assert counts.sum() == Steps.of(config).slots(0) and counts.min() > 0
     for missing in CURRICULA[name]:
         others = dict.fromkeys((source for source in CURRICULA[name] if source != missing), 10**9)
         assert any(f"no source '{missing}'" in problem.message for problem in infeasible(config, others))

@@ -1,7 +1,6 @@
 """Learning rates at places that can be counted by hand, and between them; sizes of batches from first to last."""
 
 import math
-from collections import Counter
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from training.config import BatchSettings, TrainConfig
-from training.schedule import BatchSizes, learning_rate, share_of_peak
+from training.schedule import learning_rate, share_of_peak
+from training.steps import Steps
 
 SHAPES = ["linear", "cosine", "mirror_cosine", "square", "sqrt", "exponential", "reciprocal"]
 
@@ -150,7 +150,8 @@ def test_no_step_is_wasted() -> None:
     """The rate of a step is that of its middle: above 0 in the first and in the last."""
     config = TrainConfig.model_validate({"data": "run", "steps": 4, "schedule": {"use": "linear", "warmup": 0.5}})
     rates = [
-        learning_rate(config.schedule, config.optimizer, BatchSizes(config.batch, 4), step) / config.optimizer.lr
+        learning_rate(config.schedule, config.optimizer, Steps(config.batch, 4, config.context), step)
+        / config.optimizer.lr
         for step in range(4)
     ]
     assert rates == pytest.approx([0.25, 0.75, 0.75, 0.25])
@@ -158,78 +159,13 @@ def test_no_step_is_wasted() -> None:
 
 def test_constant_without_warm_up_is_constant() -> None:
     config = TrainConfig.model_validate({"data": "run", "steps": 7, "schedule": {"use": "constant", "warmup": 0}})
-    sizes = BatchSizes(config.batch, 7)
+    sizes = Steps(config.batch, 7, config.context)
     assert {learning_rate(config.schedule, config.optimizer, sizes, step) for step in range(7)} == {config.optimizer.lr}
-
-
-BATCHES = st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 9), st.floats(0.01, 0.99)).map(
-    lambda t: BatchSettings.model_validate(
-        {
-            "sequences": (t[0] + t[1] * t[2]) * 2,
-            "micro": 2,
-            "ramp": {"start": t[0] * 2, "by": t[1] * 2, "share": t[3]},
-        }
-    )
-)
-
-
-@given(st.one_of(BATCHES, st.builds(BatchSettings, sequences=st.integers(1, 50))), st.integers(1, 300))
-def test_steps_partition_the_run(batch: BatchSettings, steps: int) -> None:
-    sizes = BatchSizes(batch, steps)
-    each = [sizes.of(step) for step in range(steps)]
-    assert [sizes.before(step) for step in range(steps + 1)] == [sum(each[:step]) for step in range(steps + 1)]
-    assert sizes.total == sum(each)
-    rows = [(step, row) for step, size in enumerate(each) for row in range(size)]
-    assert [sizes.place(sequence) for sequence in range(sizes.total)] == rows
-    assert each == sorted(each) and all(size % batch.at_once == 0 for size in each)
-    middles = [sizes.progress(step) for step in range(steps)]
-    assert middles == pytest.approx([(sum(each[:i]) + each[i] / 2) / sum(each) for i in range(steps)])
-
-
-@given(BATCHES, st.integers(200, 2000))
-def test_the_ramp_is_a_straight_line_over_sequences(batch: BatchSettings, steps: int) -> None:
-    assert batch.ramp is not None
-    sizes = BatchSizes(batch, steps)
-    each = Counter(sizes.of(step) for step in range(steps))
-    smaller = range(batch.ramp.start, batch.sequences, batch.ramp.increment)
-    for size in smaller:  # no size has more than a step too much or too little
-        expected = batch.ramp.share * sizes.total / len(smaller)
-        assert abs(each[size] * size - expected) <= size + 0.02 * expected
-    assert set(each) <= {*smaller, batch.sequences}
-
-
-def test_a_ramp_by_hand() -> None:
-    """Half of 960 sequences in batches of 4, 8 and 12, 160 each, which makes 40 + 20 + 13.3 steps; the others in 30."""
-    sizes = BatchSizes(BatchSettings.model_validate({"sequences": 16, "ramp": {"start": 4, "share": 0.5}}), 103)
-    assert Counter(sizes.of(step) for step in range(103)) == {4: 40, 8: 20, 12: 13, 16: 30}
-    assert (sizes.total, sizes.before(60), sizes.place(320)) == (956, 320, (60, 0))
-
-
-@pytest.mark.parametrize(
-    ("batch", "message"),
-    [
-        ({"sequences": 32, "ramp": {"start": 32}}, "from 32 sequences, in steps of 32, the batch never becomes 32"),
-        ({"sequences": 32, "ramp": {"start": 6}}, "from 6 sequences, in steps of 6, the batch never becomes 32"),
-        ({"sequences": 32, "micro": 5}, r"batch.sequences \(32\) must be a multiple of batch.micro \(5\)"),
-        ({"sequences": 32, "micro": 8, "ramp": {"start": 4}}, r"batch.ramp.start \(4\) must be a multiple"),
-        ({"sequences": 32, "micro": 8, "ramp": {"start": 8, "by": 4}}, r"batch.ramp.by \(4\) must be a multiple"),
-    ],
-    ids=str,
-)
-def test_batches_that_cannot_be(batch: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
-        BatchSettings.model_validate(batch)
-
-
-def test_sequences_in_one_pass_divide_every_batch() -> None:
-    assert BatchSettings(sequences=32).at_once == 32
-    assert BatchSettings(sequences=32, micro=4).at_once == 4
-    assert BatchSettings.model_validate({"sequences": 32, "ramp": {"start": 8, "by": 12}}).at_once == 4
 
 
 def test_the_rate_follows_the_batch_as_the_rule_says() -> None:
     batch = BatchSettings.model_validate({"sequences": 16, "ramp": {"start": 4, "share": 0.5}})
-    sizes = BatchSizes(batch, 103)
+    sizes = Steps(batch, 103, 512)
     for rule, factors in {"linear": [0.5, 1.0, 1.5, 2.0], "sqrt": [0.707107, 1.0, 1.224745, 1.414214]}.items():
         optimizer = {"use": "sgd", "lr": 3.0, "scale": {"rule": rule, "sequences": 8}}
         config = TrainConfig.model_validate(

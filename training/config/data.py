@@ -122,6 +122,9 @@ class Phase(Settings):
     """Token share of each source, normalised at every moment; `auto` follows the sizes of the curated sources."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Of `auto`: shares are as tokens^(1 / temperature)."""
+    context: Annotated[int, Field(ge=8)] | None = None
+    """Tokens of a sequence from this phase on; None goes on as before. A step keeps its tokens, so it has fewer
+    sequences where they are longer."""
 
     def leaves(self) -> Iterator[Leaf]:
         """Every source that the weights name, with its place in the phase; none for `auto`."""

@@ -41,7 +41,11 @@ class TrainConfig(Settings):
     seed: int = 1
     steps: Annotated[int, Field(ge=1)]
     context: Annotated[int, Field(ge=8)] = 512
-    """Tokens of a sequence."""
+    """Tokens of a sequence, unless a phase says otherwise; times `batch.sequences` it gives the tokens of a step."""
+    packing: Literal["concatenate", "best_fit", "buckets"] = "concatenate"
+    """How documents fill sequences. `concatenate` writes them one behind the other and cuts. `best_fit` cuts only what
+    is longer than a sequence and fits the rest together (Ding et al. 2024). `buckets` cuts documents into halves,
+    quarters ... of a sequence and puts pieces of a length together (Pouransari et al. 2024)."""
     batch: BatchSettings = BatchSettings()
     tokenizer: TokenizerSettings = TokenizerSettings()
     sources: Annotated[Mapping[str, SourceSettings], PlainSerializer(dict)] = {}
@@ -80,6 +84,14 @@ class TrainConfig(Settings):
     """Keep only what goes from layer to layer and compute the rest again on the way back: less memory, more work."""
     threads: Annotated[int, Field(ge=1)] | None = None
     """CPU threads; None leaves torch's own choice."""
+
+    @property
+    def contexts(self) -> tuple[int, ...]:
+        """Tokens of a sequence in each phase."""
+        found: list[int] = []
+        for phase in self.phases:
+            found.append(phase.context or (found[-1] if found else self.context))
+        return tuple(found)
 
     @property
     def replay(self) -> ReplaySettings | None:

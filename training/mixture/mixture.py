@@ -21,7 +21,7 @@ from training import kernels
 from training.config import TrainConfig
 from training.mixture.pieces import integrated
 from training.mixture.shares import Stretch, stretches
-from training.schedule import BatchSizes
+from training.steps import Steps
 
 _EVERY = 1024
 _NONE = np.empty((0, 0), np.int64)
@@ -59,7 +59,7 @@ class Mixture:
     @classmethod
     def of(cls, config: TrainConfig, sources: Sequence[str], sizes: Sequence[int], folder: Path | None = None) -> Self:
         """The mixture of a run with sources of these tokens. Raises ValueError where a phase cannot be."""
-        return cls(stretches(config, sources, sizes), BatchSizes(config.batch, config.steps).total, folder)
+        return cls(stretches(config, sources, sizes), Steps.of(config).slots(0), folder)
 
     @property
     def sequences(self) -> kernels.Ints:

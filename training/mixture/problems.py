@@ -1,10 +1,9 @@
-"""What is wrong with a mixture before anything is counted: names that are no source, nothing to read, budgets."""
+"""What is wrong with a mixture before anything is counted: names that are no source, nothing to read."""
 
 from collections.abc import Iterator, Mapping
 
 from pipeline.configfile import Place, Problem, nearest
 from training.config import TrainConfig
-from training.mixture.shares import lengths
 
 
 def named(config: TrainConfig) -> Iterator[tuple[Place, str, bool]]:
@@ -42,11 +41,6 @@ def infeasible(config: TrainConfig, sizes: Mapping[str, int]) -> list[Problem]:
         if not any(size for name, size in sizes.items() if name not in replayed and name not in made):
             other = " beside those that are replayed" if replayed else ""
             problems.append(Problem(("data",), f"no source{other} has a document to train on"))
-    try:
-        lengths(config)
-    except ValueError as error:
-        i = next(i for i, phase in enumerate(config.phases) if phase.tokens is not None)
-        problems.append(Problem(("phases", i, "tokens"), str(error)))
     return problems
 
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from training.config import Group, TrainConfig
 from training.config.weights import Weight, knots, value
-from training.schedule import BatchSizes
+from training.steps import lengths
 
 Shares = tuple[float, ...]
 
@@ -33,30 +33,6 @@ class Stretch:
     def last(self) -> Shares:
         """Shares at the end."""
         return self.shares(1.0)
-
-
-def lengths(config: TrainConfig) -> list[float]:
-    """The phases' shares of the run. Raises ValueError with numbers where budgets of tokens do not fit into it."""
-    step = config.batch.sequences * config.context
-    total = BatchSizes(config.batch, config.steps).total * config.context
-    budgets = [0.0 if phase.tokens is None else phase.tokens for phase in config.phases]
-    relative = [0.0 if phase.tokens is not None else phase.share or 1.0 for phase in config.phases]
-    given, parts = sum(budgets), sum(relative)
-    steps = f"about {given / total * config.steps:,.0f} steps, not {config.steps:,}"
-    if parts and given >= total:
-        raise ValueError(
-            f"budgets of {given:,.0f} tokens leave nothing of the run's {total:,} for the other phases; it takes more "
-            f"than {steps}"
-        )
-    if not parts and abs(given - total) > step:
-        raise ValueError(
-            f"the phases have {given:,.0f} tokens and the run {total:,}: take {steps}, or give a phase a share"
-        )
-    if not parts:
-        return [budget / given for budget in budgets]
-    return [
-        (budget or (total - given) * share / parts) / total for budget, share in zip(budgets, relative, strict=True)
-    ]
 
 
 def stretches(config: TrainConfig, sources: Sequence[str], sizes: Sequence[int]) -> tuple[Stretch, ...]:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from training.config import TrainConfig
 from training.report.chart import Chart, Line, Points, smoothed
-from training.schedule import BatchSizes
+from training.steps import Steps
 
 Row = Mapping[str, Any]
 
@@ -149,7 +149,7 @@ def _targets(run: Row, metrics: Sequence[Row], sources: Sequence[str]) -> tuple[
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         return [], f"smoothed; the mixture's own shares are not known: {str(error).splitlines()[0]}"
     ends = list(accumulate(part.length for part in parts))
-    total = BatchSizes(config.batch, config.steps).total * config.context
+    total = Steps.of(config).tokens
     points: dict[str, list[tuple[int, float | None]]] = {name: [] for name in told}
     at = 0
     for row in metrics:
