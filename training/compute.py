@@ -11,6 +11,7 @@ from torch import Tensor
 
 from training.config import TrainConfig
 from training.float8 import use_float8
+from training.lean import use_lean
 from training.linear import use_onednn
 from training.loss import linear_nll
 from training.model import Decoder, attention_mask
@@ -81,15 +82,22 @@ class Compute:
         return tensor.pin_memory() if self.device.type == "cuda" else tensor
 
     def trunk(self, model: Decoder) -> Callable[..., Tensor]:
-        """The model's forward pass as it was chosen; its shapes are the same at every step."""
+        """The model's forward pass as it was chosen; its shapes are the same at every step of a stage."""
         if self.device.type == "cpu":
             use_onednn(model)
+            if not self.compiled:
+                use_lean(model)
         use_float8(model, self.float8, self.device, self.dtype)
         model.recompute = self.recompute
         if self.compile == "block":
             for block in model.blocks:
                 block.compile(dynamic=False)
         return torch.compile(model, dynamic=False) if self.compile == "model" else model
+
+    def forget(self) -> None:
+        """Drop what was compiled, for sequences will have another length; what comes again is compiled again."""
+        if self.compiled:
+            torch.compiler.reset()
 
     def nll(
         self, model: Decoder, trunk: Callable[..., Tensor], batch: Batch | Staged, rows: slice

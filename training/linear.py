@@ -39,6 +39,13 @@ def product_added(x: Tensor, weight: Tensor, to: Tensor) -> Tensor:
     return cast(Tensor, _ONEDNN.binary(x, to, weight, None, "add"))
 
 
+def weight_gradient(gradient: Tensor, x: Tensor) -> Tensor:
+    """The gradient (O, I) of a weight, from that of the answers (N, O) and what it was applied to (N, I)."""
+    if x.shape[1] <= gradient.shape[1]:  # the narrower of the two is the one to copy
+        return product(x.T, gradient.T).T
+    return product(gradient.T, x.T)
+
+
 class _Product(torch.autograd.Function):
     """`product` with its gradients, which are products too."""
 
@@ -52,12 +59,8 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         into_x, into_weight = ctx.needs_input_grad
-        weight_gradient = None
-        if into_weight and x.shape[1] <= gradient.shape[1]:  # the narrower of the two is the one to copy
-            weight_gradient = product(x.T, gradient.T).T
-        elif into_weight:
-            weight_gradient = product(gradient.T, x.T)
-        return product(gradient, weight.T) if into_x else None, weight_gradient
+        of_weight = weight_gradient(gradient, x) if into_weight else None
+        return product(gradient, weight.T) if into_x else None, of_weight
 
 
 class CpuLinear(nn.Linear):

@@ -40,8 +40,8 @@ class Tiles(NamedTuple):
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, tiles: Tiles) -> Tensor:
     """Softmax attention of (S, H, T, D) over (S, K, T, D)."""
-    mixed: Tensor = _attend(queries, keys, values, tiles.bias, tiles.first)[0]
-    return mixed
+    out: Tensor = _attend(queries, keys, values, tiles.bias, tiles.first)[0]
+    return out
 
 
 def _calls(first: Tensor, heads: int, tokens: int) -> Iterator[tuple[slice, slice, slice]]:
@@ -70,8 +70,8 @@ def _blank(like: Tensor, heads: int) -> Tensor:
     return like.new_empty(rows, tokens, heads, size).transpose(1, 2)
 
 
-@torch.library.custom_op("gristmill::attend", mutates_args=())
-def _attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+def mixed(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+    """Without gradients: what `attend` gives, and the logarithm of each softmax's normaliser (S, H, T)."""
     rows, heads, tokens, _ = queries.shape
     keys, values = _widened(keys, heads), _widened(values, heads)
     out, logsumexp = _blank(queries, heads), queries.new_empty(rows, heads, tokens, dtype=torch.float32)
@@ -85,14 +85,16 @@ def _attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor, first: 
     return out, logsumexp
 
 
+_attend = torch.library.custom_op("gristmill::attend", mixed, mutates_args=())
+
+
 @_attend.register_fake
 def _(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
     rows, heads, tokens, _ = queries.shape
     return _blank(queries, heads), queries.new_empty(rows, heads, tokens, dtype=torch.float32)
 
 
-@torch.library.custom_op("gristmill::attend_backward", mutates_args=())
-def _gradients(
+def write_gradients(
     gradient: Tensor,
     queries: Tensor,
     keys: Tensor,
@@ -101,11 +103,15 @@ def _gradients(
     first: Tensor,
     out: Tensor,
     logsumexp: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
+    into: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    """Write the gradients of queries, keys and values `into` tensors of their shapes."""
     rows, heads, tokens, size = queries.shape
     groups = keys.shape[1]
     keys, values = _widened(keys, heads), _widened(values, heads)
-    for_queries, for_keys, for_values = (_blank(queries, heads) for _ in range(3))
+    for_queries, for_keys, for_values = into
+    if groups != heads:
+        for_keys, for_values = _blank(queries, heads), _blank(queries, heads)
     for_keys.zero_()
     for_values.zero_()
     for row, query, key in _calls(first, heads, tokens):
@@ -124,14 +130,11 @@ def _gradients(
         for_values[row, :, key] += more_values
     if groups != heads:
         shared = (rows, tokens, groups, heads // groups, size)
-        for_keys, for_values = (
-            part.transpose(1, 2).view(shared).sum(3).transpose(1, 2) for part in (for_keys, for_values)
-        )
-    return for_queries, for_keys, for_values
+        for part, target in ((for_keys, into[1]), (for_values, into[2])):
+            torch.sum(part.transpose(1, 2).view(shared), 3, out=target.transpose(1, 2))
 
 
-@_gradients.register_fake
-def _(
+def _blanks(
     gradient: Tensor,
     queries: Tensor,
     keys: Tensor,
@@ -143,6 +146,26 @@ def _(
 ) -> tuple[Tensor, Tensor, Tensor]:
     heads, groups = queries.shape[1], keys.shape[1]
     return _blank(queries, heads), _blank(queries, groups), _blank(queries, groups)
+
+
+@torch.library.custom_op("gristmill::attend_backward", mutates_args=())
+def _gradients(
+    gradient: Tensor,
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    bias: Tensor,
+    first: Tensor,
+    out: Tensor,
+    logsumexp: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    told = gradient, queries, keys, values, bias, first, out, logsumexp
+    into = _blanks(*told)
+    write_gradients(*told, into)
+    return into
+
+
+_gradients.register_fake(_blanks)
 
 
 def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
