@@ -122,15 +122,19 @@ def plan(
     out_: Annotated[Path | None, typer.Option("--out", help="The folder of the run.")] = None,
     set_: SetOption = None,
     limit: LimitOption = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the schedule of a training config into this .svg or .html too."),
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Show what `curate` would do (files, tasks, what is done or stale), or `train`: tokens, epochs, rates, advice.
+    """Show what `curate` would do (files, tasks, what is done or stale), or `train`: schedule, tokens, advice.
 
     Changes nothing.
 
     Example: gristmill plan configs/curate/web.yaml --out runs/web --set sources.web.paths='["crawl/*.warc.gz"]'
 
-    Example: gristmill plan configs/train/tiny.yaml --set data=runs/web
+    Example: gristmill plan configs/train/tiny.yaml --set data=runs/web --draw plan.html
     """
     from pipeline.configfile import ConfigFile
 
@@ -138,8 +142,10 @@ def plan(
     if training.cli.is_training(file.values):
         if limit is not None:
             raise typer.BadParameter("records are read by curation; a training run has steps", param_hint="--limit")
-        training.cli.plan(file, out_, json_)
+        training.cli.plan(file, out_, json_, draw)
         return
+    if draw is not None:
+        raise typer.BadParameter("what is drawn is a schedule; curation has none", param_hint="--draw")
 
     from pipeline.plan import make_plan
     from pipeline.planview import as_json, render

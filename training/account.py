@@ -1,6 +1,6 @@
 """The account of a run: what each step did, for the journal, the terminal and the trackers, and what was left out why.
 
-    metrics.jsonl  a line for each step          events.jsonl  a line for each step that was left out
+    metrics.jsonl  a line for each step      events.jsonl  a line for each step that was left out, or waited for long
 
 A step's numbers are copied from the device without waiting and read when a later step is under way, so they are written
 `Compute.lag` steps late. Before a checkpoint, and before anything else is done between steps, `settle` reads them all.
@@ -9,6 +9,7 @@ A step's numbers are copied from the device without waiting and read when a late
 import math
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -66,6 +67,7 @@ class Account:
         self._seconds = float(state.get("seconds", 0.0))
         self._in_a_row = int(state.get("left_out_in_a_row", 0))
         self._told: deque[_Told] = deque()
+        self._waited = 0.0
         self._stack = ExitStack()
         self._metrics = self._stack.enter_context(Journal(out / METRICS, after))
         self._events = self._stack.enter_context(Journal(out / EVENTS, after))
@@ -82,8 +84,14 @@ class Account:
             there = torch.cuda.Event()  # type: ignore[no-untyped-call]
             there.record()
         self._told.append(_Told(portion, rate, waited, numbers, there))
+        self._waited += waited
         while len(self._told) > self._compute.lag:
             self._write(self._told.popleft())
+
+    def late(self, said: str, event: Mapping[str, Any]) -> None:
+        """Take down that a batch is waited for, or came after that."""
+        self._events.write(event)
+        self._meter.say(said)
 
     def settle(self) -> None:
         """Write down all steps that were begun; raises TrainingError if too many in a row were left out."""
@@ -128,16 +136,19 @@ class Account:
             "lr": told.rate,
             "grad_norm": norm,
             "tokens_per_second": speed,
-            **self._speed.utilisation(speed),
+            **self._speed.utilisation(speed, steps.stage(portion.step).context),
             "seconds": self._seconds,
             "waited": told.waited,
+            "padding": portion.padding,
             "order": portion.digest,
         }
         if left_out is not None:
             row["skipped"] = left_out
         self._metrics.write(row)
         self._trackers.log(step, row)
-        self._meter.update(step, loss, speed, row["mfu"], told.waited / took)
+        # Of the time since the last step was told: of a step that is told late, that has the waiting for the next.
+        self._meter.update(step, loss, speed, row["mfu"], self._waited / took)
+        self._waited = 0.0
         self._in_a_row = 0 if left_out is None else self._in_a_row + 1
         if left_out is not None:
             limits = {"loss": highest_loss, "gradient norm": highest_norm}

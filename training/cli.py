@@ -112,20 +112,43 @@ def trace(
         str | None,
         typer.Option(help="List the steps and checkpoints that saw this document (id).", show_default=False),
     ] = None,
+    steps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A:B",
+            help="Every piece of these steps as rows, with --ledger or --json; `:` is all that were taken.",
+            show_default=False,
+        ),
+    ] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="Write the rows of --steps to this Parquet file.", show_default=False)
+    ] = None,
     signals: Annotated[bool, typer.Option("--signals", help="With what filters measured of each document.")] = False,
     whole: Annotated[bool, typer.Option("--text", help="With whole texts of a step, not beginnings.")] = False,
     json_: Json = False,
 ) -> None:
-    """Say which documents made a step, or which steps and checkpoints saw a document.
+    """Say which documents made a step, or which steps and checkpoints saw a document; or write the training ledger.
 
     Example: gristmill trace runs/tiny --step 7
     """
-    if (step is None) == (doc is None):
-        raise typer.BadParameter("give --step or --doc, one of the two")
+    if sum(asked is not None for asked in (step, doc, steps)) != 1:
+        raise typer.BadParameter("give --step, --doc or --steps, one of them")
+    if (steps is None and ledger is not None) or (steps is not None and (ledger is None) != json_):
+        raise typer.BadParameter("--steps goes with either --ledger FILE or --json")
     with _errors():
-        from training.trace import render_document, render_step, trace_document, trace_step
+        from training.trace import Trace, render_document, render_step, trace_document, trace_step
 
-        if step is not None:
+        if steps is not None:
+            from training import ledger as rows
+
+            run_ = Trace(run)
+            stretch = rows.stretch(run_, steps)
+            if ledger is not None:
+                typer.echo(f"{rows.write(run_, stretch, ledger):,} rows in {ledger}", err=True)
+            for _, table in rows.tables(run_, stretch) if ledger is None else ():
+                for row in table.to_pylist():
+                    typer.echo(json.dumps(row, ensure_ascii=False))
+        elif step is not None:
             pieces = trace_step(run, step, whole, signals)
             typer.echo(json.dumps([asdict(piece) for piece in pieces], indent=1) if json_ else render_step(pieces))
         elif doc is not None:
@@ -234,13 +257,23 @@ def is_training(values: Mapping[str, object]) -> bool:
     return "data" in values
 
 
-def plan(file: ConfigFile, out: Path | None, json_: bool) -> None:
-    """Print what a training run would do; exit code 2 if `train` would refuse it."""
+def plan(file: ConfigFile, out: Path | None, json_: bool, picture: Path | None) -> None:
+    """Print what a training run would do, and draw it; exit code 2 if `train` would refuse it."""
     with _errors():
-        from training.plan import make_plan, render
+        from rich.console import Console
 
+        from training.plan import SUFFIXES, draw, make_plan, show
+
+        if picture is not None and picture.suffix not in SUFFIXES:
+            raise typer.BadParameter(f"'{picture}' ends with none of {', '.join(SUFFIXES)}", param_hint="--draw")
         made = make_plan(file, out)
-        typer.echo(json.dumps(made.to_dict(), indent=1) if json_ else "\n".join(render(made)))
+        if json_:
+            typer.echo(json.dumps(made.to_dict(), indent=1))
+        else:
+            show(made, Console())
+        if picture is not None:
+            draw(made, picture)
+            typer.echo(f"drawn: {picture}", err=True)
         if made.problems:
             typer.echo("\n".join(made.problems), err=True)
             raise typer.Exit(USAGE)

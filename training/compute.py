@@ -78,6 +78,7 @@ class Compute:
         )
 
     def _pinned(self, array: npt.NDArray[Any]) -> Tensor:
+        """On the host of a GPU in pinned memory, of which torch gives out again what is free."""
         tensor = torch.from_numpy(np.ascontiguousarray(array))
         return tensor.pin_memory() if self.device.type == "cuda" else tensor
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
@@ -27,6 +28,7 @@ class Documents:
 
     def __init__(self, folder: Path, facts: dict[str, Any], dtype: str, shards: Sequence[Shard]) -> None:
         count, self.count_tokens, self.count_bytes = facts["documents"], facts["tokens"], facts["bytes"]
+        self.folder = folder
         self.tokens = mapped(folder / "tokens.bin", np.dtype(dtype), self.count_tokens)
         """(count_tokens,) all documents, each with its end token."""
         self.offsets: npt.NDArray[np.int64] = mapped(folder / "offsets.bin", np.dtype(np.int64), count + 1)
@@ -42,13 +44,18 @@ class Documents:
         """Tokens, those of documents that come several times counted once."""
         return int(self.count_tokens)
 
+    @property
+    def tokens_file(self) -> Path:
+        """Where the tokens lie."""
+        return self.folder / "tokens.bin"
+
     def ids(self, document: int) -> npt.NDArray[Any]:
         """Tokens of a document, the end token last; a view of the mapped file."""
         return self.tokens[self.offsets[document] : self.offsets[document + 1]]
 
     def places(self, documents: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Where in `tokens` documents begin and end, for many of them at once."""
-        return self.offsets[documents], self.offsets[documents + 1]
+        return self.offsets.take(documents), self.offsets.take(documents + 1)  # other threads go on meanwhile
 
     def index(self) -> Iterator[tuple[int, int, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
         """Runs of documents that lie in one shard, in order: the first one, the shard, rows there, bytes of texts."""
@@ -61,6 +68,37 @@ class Documents:
     def name(self, document: int) -> str:
         """The id that curation gave the document."""
         return str(self._index["id"][document].as_py())
+
+    def names(self, documents: npt.NDArray[np.int64]) -> pa.Array:
+        """The ids of many documents at once."""
+        return self._index["id"].take(pa.array(documents)).combine_chunks()
+
+    def told(self, document: int) -> tuple[str, Path]:
+        """The id of a document and the Parquet file that it came from, read such that other threads go on even where
+        the disk does not answer."""
+        one = (pc.take(self._index[name].slice(document, 1).chunk(0), pa.array([0])) for name in ("id", "shard"))
+        name, shard = (column[0].as_py() for column in one)
+        return str(name), Path(self._shards[shard]["path"])
+
+    @property
+    def recorded(self) -> "Documents":
+        """The documents that curation knows: these."""
+        return self
+
+    def record_of(self, document: int) -> int:
+        """Which of those that curation knows a document is, or the first one if several are joined in it."""
+        return document
+
+    def having(self, names: Collection[str]) -> list[tuple[int, int]]:
+        """The documents with these ids, or in which they are joined; and which of `recorded` they are."""
+        keys = np.array([key(name) for name in names], np.uint64)
+        numbers = np.flatnonzero(np.isin(self.keys, keys)).tolist()
+        return [(number, number) for number in numbers if self.name(number) in names]
+
+    def spans(self, names: Collection[str]) -> list[tuple[int, int]]:
+        """Where in `tokens` the documents with these ids begin and end."""
+        begins, ends = self.places(np.array([number for number, _ in self.having(names)], np.int64))
+        return list(zip(begins.tolist(), ends.tolist(), strict=True))
 
     def find(self, name: str) -> list[int]:
         """The documents with this id: one, none, or several if runs overlap."""
@@ -103,9 +141,15 @@ class Writer:
         self._offsets.write(np.zeros(1, np.int64).tobytes())
 
     def add(
-        self, ids: list[list[int]], keys: list[int], names: list[str], shard: int, rows: list[int], sizes: list[int]
+        self,
+        ids: list[list[int]],
+        keys: list[int],
+        names: list[str],
+        shards: list[int],
+        rows: list[int],
+        sizes: list[int],
     ) -> None:
-        """Append documents: tokens, hashes and ids, the shard and the rows that they lie in, bytes of the texts."""
+        """Append documents: tokens, hashes and ids, shards and rows that they lie in, bytes of the texts."""
         if not ids:
             return
         for document in ids:
@@ -115,7 +159,7 @@ class Writer:
         self._tokens.write(np.fromiter(chain.from_iterable(ids), self._dtype, int(lengths.sum())).tobytes())
         self._offsets.write(offsets.astype("<i8").tobytes())
         self._keys.write(np.array(keys, "<u8").tobytes())
-        self._index.write_batch(pa.record_batch([names, [shard] * len(ids), rows, sizes], schema=_INDEX))
+        self._index.write_batch(pa.record_batch([names, shards, rows, sizes], schema=_INDEX))
         self.facts = {
             "documents": self.facts["documents"] + len(ids),
             "tokens": int(offsets[-1]),

@@ -12,7 +12,7 @@ from torch import Tensor
 from training import checkpoint, hf
 from training.config import TokenizerSettings, TrainConfig
 from training.model import Cache, Decoder, Shape, document_mask
-from training.tokenizer import Tokenizer
+from training.tokenizer import Tokenizer, convention
 
 FILL = "<FILL>"
 """In a prompt: the hole between prefix and suffix."""
@@ -56,7 +56,8 @@ def load(folder: Path) -> tuple[Decoder, Tokenizer]:
         checkpoint.verify(folder)
         saved, run = folder, folder.resolve().parent.parent
     elif (folder / "config.json").is_file():
-        return hf.load(folder).eval(), Tokenizer.load(folder, TokenizerSettings(end=_end(folder)))
+        settings = TokenizerSettings(fim=convention(folder), end=_end(folder))
+        return hf.load(folder).eval(), Tokenizer.load(folder, settings)
     else:
         found = checkpoint.latest(folder / "checkpoints")
         if found is None:
@@ -97,7 +98,7 @@ def infill(
         tokenizer.prefix,
         *tokenizer.encode(prefix),
         tokenizer.suffix,
-        *tokenizer.encode(suffix),
+        *tokenizer.encode_inside(suffix),
         tokenizer.middle,
     ]
     return _write(model, tokenizer, asked, tokens, sampling)
@@ -113,7 +114,7 @@ def _write(model: Decoder, tokenizer: Tokenizer, prompt: list[int], tokens: int,
     written: list[int] = []
     ended: Literal["end", "length", "context"] = "length" if tokens <= room else "context"
     for token in sample(model, prompt, min(tokens, room), sampling, vocabulary=tokenizer.vocab_size):
-        if token == tokenizer.end:
+        if token in (tokenizer.end, tokenizer.filled):
             ended = "end"
             break
         written.append(token)

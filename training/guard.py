@@ -65,4 +65,4 @@ class SpikeGuard:
 def jumps(order: Order) -> frozenset[int]:
     """The steps in which the mixture jumps, for there the loss does too: the guard starts anew."""
     steps = range(order.config.steps + 1)
-    return frozenset(bisect_right(steps, slot, key=order.steps.slot) - 1 for slot in order.mixture.jumps)
+    return frozenset(bisect_right(steps, at + 1e-12, key=order.steps.progress) - 1 for at in order.mixture.jumps)

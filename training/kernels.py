@@ -1,4 +1,4 @@
-"""The compiled arithmetic under the order of training: keyed hashes, permutations, lengths, and the mixture's schedule.
+"""The compiled arithmetic under the order of training: keyed hashes, permutations and lengths.
 
 All of it stands in one file because the compiler's cache of a function is renewed when the function's own file changes,
 and not when a file changes that it calls into.
@@ -19,6 +19,11 @@ Keys = npt.NDArray[np.uint64]
 BLOCK = 256
 """Documents between two remembered positions of an epoch, which makes them 1/32 byte a document."""
 
+Draws = tuple[np.uint64, np.uint64, float, float, int, int, int, bool]
+"""How an epoch is drawn: keys of the permutation (0 leaves documents as they lie) and of the modes; the rate of the
+rearranged, the share of SPM, the fewest tokens; `span` and `extra` of parts (see `training.fim`), and whether each part
+draws for itself."""
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
@@ -28,11 +33,14 @@ _ROUNDS = 10
 
 
 def compiled(function: Function) -> Function:
-    """Compile on first use; kept on disk where there is a folder that can be written to."""
+    """Compile on first use; kept on disk where there is a folder that can be written to.
+
+    Other threads go on while it runs, also while it waits for a disk that mapped memory comes from.
+    """
     try:
-        return cast(Function, njit(cache=True)(function))
+        return cast(Function, njit(cache=True, nogil=True)(function))
     except RuntimeError:  # numba has no place for its cache: a read-only installation and no home
-        return cast(Function, njit(function))
+        return cast(Function, njit(nogil=True)(function))
 
 
 @compiled
@@ -103,42 +111,50 @@ def unpermuted(index: Any, count: Any, key: Any) -> Any:
 
 
 @compiled
-def drawn_mode(tokens: Any, document: Any, draw: Any, rate: float, spm: float, least: int) -> Any:
-    """The fim.Mode (0 plain, 1 PSM, 2 SPM) of a document with `tokens` text tokens and key `document`."""
+def drawn_mode(tokens: Any, key: Any, draw: Any, rate: float, spm: float, least: int) -> Any:
+    """The fim.Mode (0 plain, 1 PSM, 2 SPM) of a text with `tokens` tokens and this key."""
     if tokens < least:
         return 0
-    hashed = mix(draw, document)
+    hashed = mix(draw, key)
     if np.float64(hashed >> _BITS_11) * 2.0**-53 >= rate:
         return 0
     return 2 if np.float64(scramble(hashed + _GOLDEN) >> _BITS_11) * 2.0**-53 < spm else 1
 
 
 @compiled
-def part_tokens(tokens: Any, span: Any) -> Any:
-    """Text tokens of each part (the last has the rest) if `tokens` are divided evenly into parts of at most `span`."""
-    parts = (tokens + span - 1) // span
-    return (tokens + parts - 1) // parts
+def part_count(tokens: Any, span: Any) -> Any:
+    """Parts of at most `span` tokens that a text is divided into."""
+    return 1 if tokens <= span else (tokens + span - 1) // span
 
 
 @compiled
-def laid_out(tokens: Any, mode: Any, span: Any, extra: Any) -> Any:
+def part_begin(part: Any, tokens: Any, parts: Any) -> Any:
+    """The token with which a part begins if a text is divided as evenly as can be; `part` may be the one behind all."""
+    return part * tokens if parts == 1 else part * tokens // parts
+
+
+@compiled
+def _mode(d: Any, tokens: Any, keys: Keys, draws: Draws) -> Any:
+    """The mode of a whole document."""
+    _, draw, rate, spm, least, _, _, _ = draws
+    return 0 if rate == 0.0 else drawn_mode(tokens, keys[d], draw, rate, spm, least)
+
+
+@compiled
+def _laid_out(tokens: Any, mode: Any, draws: Draws) -> Any:
     """Tokens that a document is laid out on: with its end token, or with `extra` more (end included) a part."""
-    if mode == 0:
-        return tokens + 1
-    return tokens + (tokens + span - 1) // span * extra
+    return tokens + (1 if mode == 0 else part_count(tokens, draws[5]) * draws[6])
 
 
 @compiled
-def block_lengths(
-    offsets: Ints, keys: Keys, shuffle: Any, draw: Any, rate: float, spm: float, least: int, span: int, extra: int
-) -> Ints:
+def block_lengths(offsets: Ints, keys: Keys, draws: Draws) -> Ints:
     """Laid-out tokens of each BLOCK documents of an epoch, in its order."""
     count = len(keys)
     sums = np.zeros((count + BLOCK - 1) // BLOCK, np.int64)
     for i in range(count):
-        d = np.int64(permuted(np.uint64(i), np.uint64(count), shuffle))
+        d = np.int64(permuted(np.uint64(i), np.uint64(count), draws[0]))
         tokens = offsets[d + 1] - offsets[d] - 1
-        sums[i // BLOCK] += laid_out(tokens, drawn_mode(tokens, keys[d], draw, rate, spm, least), span, extra)
+        sums[i // BLOCK] += _laid_out(tokens, _mode(d, tokens, keys, draws), draws)
     return sums
 
 
@@ -152,13 +168,7 @@ def walk(
     at: int,
     offsets: Ints,
     keys: Keys,
-    shuffle: Any,
-    draw: Any,
-    rate: float,
-    spm: float,
-    least: int,
-    span: int,
-    extra: int,
+    draws: Draws,
     source: int,
     epoch: int,
     sequence: int,
@@ -174,21 +184,25 @@ def walk(
     parts meet, because each is a text of its own.
     """
     count = len(keys)
+    span, extra = draws[5], draws[6]
     i = first
     while i < count and at < end:
-        d = np.int64(permuted(np.uint64(i), np.uint64(count), shuffle))
+        d = np.int64(permuted(np.uint64(i), np.uint64(count), draws[0]))
         tokens = offsets[d + 1] - offsets[d] - 1
-        mode = drawn_mode(tokens, keys[d], draw, rate, spm, least)
-        length = laid_out(tokens, mode, span, extra)
+        mode = _mode(d, tokens, keys, draws)
+        length = _laid_out(tokens, mode, draws)
+        parts = part_count(tokens, span)
         start, stop = max(begin - at, 0), min(end - at, length)
-        part = length if mode == 0 else part_tokens(tokens, span) + extra
         while start < stop:
             number = (base + at + start) // context
             column = base + at + start - number * context
-            until = min(stop, (start // part + 1) * part, start + context - column)
+            until = min(stop, start + context - column)
+            if mode != 0:
+                behind = ((start + 1) * parts - 1) // length + 1
+                until = min(until, part_begin(behind, tokens, parts) + behind * extra)
             piece = out[written]
             piece[0], piece[1], piece[2], piece[3] = rows[number - sequence], source, d, epoch
-            piece[4], piece[5], piece[6], piece[7] = start, until - start, mode, column
+            piece[4], piece[5], piece[6], piece[7], piece[8] = start, until - start, mode, column, start
             written += 1
             start = until
         at += length
@@ -197,160 +211,96 @@ def walk(
 
 
 @compiled
-def fill(
-    table: Ints,
-    source: int,
-    begins: Ints,
-    ends: Ints,
-    tokens: Any,
-    no_loss: int,
-    inputs: Ints,
-    targets: Ints,
-    segments: npt.NDArray[np.int32],
-    positions: Ints,
-) -> None:
-    """Write a source's documents that are not rearranged into the arrays of a batch (see `packing.Batch`), each element
-    once. `table` is that of `Order.table`; piece i is of a document that has tokens [begins[i], ends[i])."""
-    row, segment = -1, 0
-    for i in range(len(table)):
-        segment = segment + 1 if table[i, 0] == row else 0
-        row = table[i, 0]
-        if table[i, 1] != source or table[i, 6] != 0:
-            continue
-        length, column, begin = table[i, 5], table[i, 7], begins[i] + table[i, 4]
-        to_inputs, to_targets = inputs[row, column : column + length], targets[row, column : column + length]
-        to_segments, to_positions = segments[row, column : column + length], positions[row, column : column + length]
-        goes_on = min(length, ends[i] - begin - 1)
-        here, behind = tokens[begin : begin + length], tokens[begin + 1 : begin + 1 + goes_on]
-        to_segments[:] = segment
-        for k in range(len(here)):
-            to_inputs[k] = here[k]
-        for k in range(len(to_positions)):
-            to_positions[k] = k
-        for k in range(len(behind)):
-            to_targets[k] = behind[k]
-        to_targets[goes_on:] = no_loss
-
-
-@compiled
-def place(
-    document: int,
-    offsets: Ints,
-    keys: Keys,
-    shuffle: Any,
-    draw: Any,
-    rate: float,
-    spm: float,
-    least: int,
-    span: int,
-    extra: int,
-) -> tuple[Any, int, int]:
+def place(document: int, offsets: Ints, keys: Keys, draws: Draws) -> tuple[Any, int, int]:
     """Where an epoch has a document: its block, its position after the block's first, and its laid-out tokens."""
     count = len(keys)
-    i = np.int64(unpermuted(np.uint64(document), np.uint64(count), shuffle))
+    i = np.int64(unpermuted(np.uint64(document), np.uint64(count), draws[0]))
     position = 0
     length = 0
     for j in range(i // BLOCK * BLOCK, i + 1):
-        d = np.int64(permuted(np.uint64(j), np.uint64(count), shuffle))
+        d = np.int64(permuted(np.uint64(j), np.uint64(count), draws[0]))
         tokens = offsets[d + 1] - offsets[d] - 1
         position += length
-        length = laid_out(tokens, drawn_mode(tokens, keys[d], draw, rate, spm, least), span, extra)
+        length = _laid_out(tokens, _mode(d, tokens, keys, draws), draws)
     return i // BLOCK, position, length
 
 
 @compiled
-def integral(slot: float, piece: int, source: int, bounds: Floats, totals: Floats, series: Floats) -> Any:
-    """Sequences that a source should have had before `slot`, which lies in `piece`: its share, integrated."""
-    size = bounds[piece + 1] - bounds[piece]
-    y = 2.0 * (slot - bounds[piece]) / size - 1.0
-    value = 0.0
-    for k in range(series.shape[2] - 1, -1, -1):
-        value = value * y + series[piece, source, k]
-    return totals[piece, source] + size * value
+def permutation(count: int, key: Any) -> Ints:
+    """Where a keyed permutation sends each of range(count)."""
+    made = np.empty(count, np.int64)
+    for i in range(count):
+        made[i] = permuted(np.uint64(i), np.uint64(count), key)
+    return made
 
 
 @compiled
-def due(target: float, since: int, source: int, bounds: Floats, totals: Floats, series: Floats) -> tuple[int, Any]:
-    """The piece, not before `since`, and the slot at which a source's integral reaches `target`.
+def _part_mode(part: Any, size: Any, tokens: Any, key: Any, draws: Draws) -> Any:
+    """The mode of a part that has `size` of a document's `tokens`."""
+    _, draw, rate, spm, least, _, _, apart = draws
+    if rate == 0.0:
+        return 0
+    if not apart:
+        return drawn_mode(tokens, key, draw, rate, spm, least)
+    return drawn_mode(size, mix(key, np.uint64(part)), draw, rate, spm, least)
 
-    Infinite if the run ends before. Newton's method, held between ends that are known to be too early and too late; the
-    first guess is the answer where the share is constant.
-    """
-    p = since
-    while p < len(bounds) - 1 and totals[p + 1, source] < target:
-        p += 1
-    if p == len(bounds) - 1:
-        return p, np.inf
-    size = bounds[p + 1] - bounds[p]
-    missing = target - totals[p, source]
-    early, late = -1.0, 1.0
-    y = min(max(2.0 * missing / (totals[p + 1, source] - totals[p, source]) - 1.0, early), late)
-    for _ in range(100):
-        value = slope = 0.0
-        for k in range(series.shape[2] - 1, -1, -1):
-            slope = slope * y + value
-            value = value * y + series[p, source, k]
-        off = value * size - missing
-        if abs(off) < 1e-9:
+
+@compiled
+def part_at(position: int, tokens: int, key: Any, draws: Draws) -> tuple[int, Any, Any]:
+    """The part of a document that has a position of its layout: its number, its text's first token, and its place."""
+    parts = part_count(tokens, draws[5])
+    at = 0
+    for part in range(parts):
+        first, behind = part_begin(part, tokens, parts), part_begin(part + 1, tokens, parts)
+        rearranged = _part_mode(part, behind - first, tokens, key, draws) != 0
+        length = behind - first + (draws[6] if rearranged else part + 1 == parts)
+        if position < at + length or part + 1 == parts:
             break
-        if off < 0:
-            early = y
-        else:
-            late = y
-        y = y - off / (slope * size) if slope > 0 else 0.5 * (early + late)
-        if not early < y < late:
-            y = 0.5 * (early + late)
-            if not early < y < late:
-                break
-    return p, bounds[p] + size * 0.5 * (y + 1.0)
+        at += length
+    return part, first, at
 
 
 @compiled
-def schedule(
-    begin: int,
-    end: int,
-    counts: Ints,
-    bounds: Floats,
-    totals: Floats,
-    series: Floats,
-    every: int,
-    saved: Ints,
-    out: npt.NDArray[np.int32],
-) -> None:
-    """Choose the source of each slot in [begin, end); `counts`, the sequences by source before `begin`, is carried on.
+def texts(first: int, stop: int, epoch: int, offsets: Ints, keys: Keys, draws: Draws) -> Ints:
+    """What documents `first` to `stop` of an epoch's order have to be read as: rows with columns as in `fitting`.
 
-    `bounds` (pieces + 1,) are slots; `totals` (pieces + 1, sources) the integrals there; `series` (pieces, sources,
-    powers) the integral within a piece: its size times the sum of series[k] * y^k, with y from -1 to 1.
-
-    Tijdeman's algorithm (1980, "The chairman assignment problem"): of the sources whose integral is far enough ahead of
-    their count, the one that must come soonest. With S sources no count is ever further than 1 - 1/(2S - 2) from its
-    integral, whatever the shares do; taking the source that is furthest behind has no such bound.
-    The choices go to `out` unless it is empty; `counts` at every multiple of `every` to the rows of `saved`, likewise.
+    A document is one text, and so are the parts of it that stand side by side as they are; a part that is rearranged is
+    a text of its own.
     """
-    sources = len(counts)
-    ahead = 0.5 / (sources - 1) if sources > 1 else 1.0
-    deadlines = np.empty(sources)
-    pieces = np.zeros(sources, np.int64)
-    for s in range(sources):
-        pieces[s], deadlines[s] = due(counts[s] + 1 - ahead, 0, s, bounds, totals, series)
-    piece = 0
-    for slot in range(begin, end):
-        if len(saved) and slot % every == 0:
-            saved[slot // every] = counts
-        while piece < len(bounds) - 2 and slot + 1 > bounds[piece + 1]:
-            piece += 1
-        chosen, furthest, most = -1, 0, -np.inf
-        for s in range(sources):
-            behind = integral(slot + 1.0, piece, s, bounds, totals, series) - counts[s]
-            if behind > most:
-                furthest, most = s, behind
-            if behind >= ahead - 1e-9 and (chosen < 0 or deadlines[s] < deadlines[chosen]):
-                chosen = s
-        if chosen < 0:  # only by rounding
-            chosen = furthest
-        if len(out):
-            out[slot - begin] = chosen
-        counts[chosen] += 1
-        pieces[chosen], deadlines[chosen] = due(
-            counts[chosen] + 1 - ahead, pieces[chosen], chosen, bounds, totals, series
-        )
+    count = np.uint64(len(keys))
+    out = np.empty((stop - first, 6), np.int64)
+    n = 0
+    for i in range(first, stop):
+        d = np.int64(permuted(np.uint64(i), count, draws[0]))
+        tokens = offsets[d + 1] - offsets[d] - 1
+        if n == len(out):
+            out = _doubled(out)
+        if draws[2] == 0.0:
+            text = out[n]
+            text[0], text[1], text[2], text[3], text[4], text[5] = d, epoch, 0, tokens + 1, 0, 0
+            n += 1
+            continue
+        parts = part_count(tokens, draws[5])
+        start, before = 0, -1
+        for part in range(parts):
+            begin, behind = part_begin(part, tokens, parts), part_begin(part + 1, tokens, parts)
+            mode = _part_mode(part, behind - begin, tokens, keys[d], draws)
+            length = behind - begin + (draws[6] if mode != 0 else part + 1 == parts)
+            if mode == 0 and before == 0:
+                out[n - 1, 3] += length
+            else:
+                if n == len(out):
+                    out = _doubled(out)
+                text = out[n]
+                text[0], text[1], text[2], text[3], text[4], text[5] = d, epoch, start, length, mode, begin
+                n += 1
+            start += length
+            before = mode
+    return out[:n]
+
+
+@compiled
+def _doubled(rows: Ints) -> Ints:
+    wider = np.empty((2 * len(rows) + 1, rows.shape[1]), np.int64)
+    wider[: len(rows)] = rows
+    return wider

@@ -6,7 +6,7 @@ The same command again goes on from the newest checkpoint that verifies, and fro
 been: the order of the data is arithmetic (training.order), nothing random happens in a step, and weights, moments and
 the guard's window come back bit for bit. So the loop has no state but those and the number of steps that were taken.
 
-A step never waits for the device: its batch was made during the step before (training.feed), the guard's verdict
+A step never waits for the device: its batch was made in the steps before (training.feed), the guard's verdict
 reaches the optimizer as a tensor (training.guard), and what it did is read while the next one runs (training.account).
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from pipeline.configfile import ConfigFile, Problem
-from training import checkpoint, float8, hf, steps, tokens
+from training import checkpoint, float8, hf, positions, steps, tokens
 from training.account import Account
 from training.advice import advice
 from training.compute import Compute
@@ -67,12 +67,7 @@ def train(file: ConfigFile, out: Path, stop_after: int | None = None, resume_any
     except ValueError as error:
         raise file.error([Problem(("device",), str(error))]) from error
     problems = [*steps.problems(config), *tokens.missing(config), *missing(config.tracking)]
-    problems += float8.refused(config.float8, compute.device, compute.dtype)
-    if config.model.init_from is not None:
-        try:
-            hf.readable(Path(config.model.init_from), config.context)
-        except hf.HuggingFaceError as error:
-            problems = [*problems, Problem(("model", "init_from"), str(error))]
+    problems += [*float8.refused(config.float8, compute.device, compute.dtype), *positions.problems(config)]
     if problems:
         raise file.error(problems)
     out.mkdir(parents=True, exist_ok=True)
@@ -96,14 +91,16 @@ def train(file: ConfigFile, out: Path, stop_after: int | None = None, resume_any
         stop = config.steps if stop_after is None else max(start, min(stop_after, config.steps))
 
         # The model: what was saved, what is continued, or a new one.
+        shapes = positions.shapes(config, positions.first_shape(config, tokenizer.vocab_size))
         checked: hf.Check | None = None
         if saved is not None:
             model = Decoder.empty(Shape.model_validate(state["shape"]))
             model.load_state_dict(checkpoint.read_tensors(saved, "model"))
         elif config.model.init_from is not None:
-            model, checked = hf.begun(Path(config.model.init_from), tokenizer, config.context, out)
+            model, checked = hf.begun(Path(config.model.init_from), tokenizer, out)
+            model.become(model.shape.at(shapes[0]))
         else:
-            model = Decoder.fresh(Shape.of(config.model, tokenizer.vocab_size, config.context), config.seed)
+            model = Decoder.fresh(shapes[0], config.seed)
         model.to(compute.device).train()
 
         # What changes it. Weights in bfloat16 are only the rounding of masters, which optimizer and checkpoints have.
@@ -117,8 +114,8 @@ def train(file: ConfigFile, out: Path, stop_after: int | None = None, resume_any
         trunk = compute.trunk(model)
 
         # What is said about it.
-        speed = Speed.of(config.meter, model, config.context, compute)
-        described = describe(out, config, store, model, compute, speed)
+        speed = Speed.of(config.meter, model, config.contexts, compute)
+        described = describe(out, config, store, model, compute, speed, order.steps, shapes)
         with (
             Signals() as signals,
             Meter(start, config.steps) as meter,
@@ -126,10 +123,10 @@ def train(file: ConfigFile, out: Path, stop_after: int | None = None, resume_any
             Trackers(config.tracking, out, described, start, meter.say) as trackers,
             Account(config, order, compute, speed, meter, trackers, out, start, state) as account,
             checkpoint.Writer(out / CHECKPOINTS, config.checkpoint.keep, config.checkpoint.keep_every) as writer,
-            Feed(order, compute, start, stop) as feed,
+            Feed(order, compute, start, stop, account.late, lambda: signals.caught) as feed,
             _collected_by_hand(),
         ):
-            meter.say(opening(model, store, config, compute, start))
+            meter.say(opening(model, store, config, compute, start, order.steps))
             for line in advice(config, model.parameter_count()) if not start else ():
                 meter.say(line)
             if checked is not None:
@@ -164,6 +161,11 @@ def train(file: ConfigFile, out: Path, stop_after: int | None = None, resume_any
             for portion, waited in feed:
                 if signals.caught:
                     break
+                stage = order.steps.stage(step)
+                if step in (start, stage.begin):  # a checkpoint between stages still has the shape of the one before
+                    model.become(model.shape.at(shapes[stage.phase]))
+                    if step > start:
+                        compute.forget()
                 rows, at_once = [], order.steps.at_once(step)
                 for first in range(0, len(portion.targets), at_once):
                     part = slice(first, first + at_once)
@@ -172,7 +174,7 @@ def train(file: ConfigFile, out: Path, stop_after: int | None = None, resume_any
                     torch.autograd.backward(total / portion.count)
                     rows.append(each.sum(dim=1))
                 norm = torch.nn.utils.clip_grad_norm_(learned, config.optimizer.clip or float("inf"))
-                if step in new_mixture:
+                if step == stage.begin or step in new_mixture:
                     guard.restart()
                 skip, verdict = guard.judge(torch.cat(rows).sum() / portion.count, norm)
                 rate = learning_rate(config.schedule, config.optimizer, order.steps, step)

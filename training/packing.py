@@ -1,9 +1,9 @@
 """Batches: what a step's plan looks like as arrays for the model, with the masks that keep documents apart.
 
-Documents of one source are written one behind the other and cut every `context` tokens. A document that does not end in
-a sequence goes on in the next sequence of its source; there its positions start at 0 again, and it attends to what
-stands in that row only. The last token of a row predicts the first one of the next, so every token of a document but
-its first is predicted exactly once an epoch.
+A row has pieces of documents of one source, and padding behind them where they leave something free. A document that is
+cut goes on in another row; there its positions start at 0 again, and it attends to what stands in that piece only. The
+last token of a piece predicts the first one of the next, so every token of a document but its first is predicted
+exactly once an epoch.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from training import kernels
+from training import filling
 from training.config import TrainConfig
 from training.fim import Mode
 from training.order import Order, Piece, Table
@@ -37,13 +37,15 @@ class Batch:
     sources: npt.NDArray[np.int64]
     """(S,) index of the row's source in `store.sources`."""
 
+    @property
+    def padding(self) -> float:
+        """Share of the positions that are padding."""
+        return 1.0 - np.count_nonzero(self.segments != PADDING) / max(self.segments.size, 1)
 
-def _blank(sources: npt.NDArray[np.int64], context: int, end: int, whole: bool = False) -> Batch:
-    """Rows of nothing but padding; of anything if the whole of them will be written."""
+
+def _blank(sources: npt.NDArray[np.int64], context: int, end: int) -> Batch:
+    """Rows of nothing but padding."""
     shape = len(sources), context
-    if whole:
-        integers = (np.empty(shape, np.int64) for _ in range(3))
-        return Batch(next(integers), next(integers), np.empty(shape, np.int32), next(integers), sources)
     return Batch(
         np.full(shape, end, np.int64),
         np.full(shape, NO_LOSS, np.int64),
@@ -55,53 +57,63 @@ def _blank(sources: npt.NDArray[np.int64], context: int, end: int, whole: bool =
 
 def _write(made: Batch, row: int, at: int, segment: int, tokens: npt.NDArray[np.int64], length: int) -> None:
     """Write a piece of `length` tokens at column `at`; `tokens` has one more where the text goes on behind it."""
-    filled = min(length, len(tokens))
-    if not filled:  # a row that begins in the padding of a rearranged part
+    shown = min(length, len(tokens))
+    if not shown:  # a row that begins in the padding of a rearranged part
         return
-    here = slice(at, at + filled)
-    made.inputs[row, here] = tokens[:filled]
+    here = slice(at, at + shown)
+    made.inputs[row, here] = tokens[:shown]
     made.targets[row, at : at + len(tokens) - 1] = tokens[1:]
     made.segments[row, here] = segment
-    made.positions[row, here] = np.arange(filled)
+    made.positions[row, here] = np.arange(shown)
 
 
 def batch(order: Order, step: int, rows: slice | None = None) -> Batch:
-    """Sequences `rows` (all of them by default) of a step, counted from 0: the same rows, whichever are asked for.
+    """Sequences `rows` (all of them by default) of a step, counted from 0: the same rows, whichever are asked for."""
+    sources, _, table = order.table(step, rows)
+    return filled(order, step, sources, table)
+
+
+def filled(order: Order, step: int, sources: npt.NDArray[np.int64], table: npt.NDArray[np.int64]) -> Batch:
+    """Rows of a step as `Order.table` has them: the source of each, and the pieces.
 
     Pieces of documents as they are go from the mapped tokens into all arrays in one compiled pass; only those that are
     rearranged are tokenised, and written one by one.
     """
-    sources, _, table = order.table(step, rows)
     rearranged = table[:, Table.MODE].nonzero()[0].tolist()
-    made = _blank(sources, order.config.context, order.store.tokenizer.end, whole=not rearranged)
-    arrays = made.inputs, made.targets, made.segments, made.positions
+    shape = len(sources), order.steps.stage(step).context
+    inputs, targets, positions = (np.empty(shape, np.int64) for _ in range(3))
+    made = Batch(inputs, targets, np.empty(shape, np.int32), positions, sources)
+    arrays = inputs, targets, made.segments, positions
     for source, documents in enumerate(order.store.train):
         mine = table[:, Table.SOURCE] == source
         if mine.any():
             begins, ends = documents.places(np.where(mine, table[:, Table.DOCUMENT], 0))
-            kernels.fill(table, source, begins, ends, documents.tokens, NO_LOSS, *arrays)
+            filling.fill(table, source, begins, ends, documents.tokens, NO_LOSS, *arrays)
+    if rearranged or order.config.packing != "concatenate":
+        filling.pad(table, order.store.tokenizer.end, NO_LOSS, PADDING, *arrays)
     first = table[:, Table.ROW].searchsorted(np.arange(len(sources)))
     for i in rearranged:
-        row, source, document, epoch, start, length, mode, column = table[i].tolist()
+        row, source, document, epoch, start, length, mode, column, _ = table[i].tolist()
         piece = Piece(source, document, epoch, start, length, Mode(mode))
         _write(made, row, column, i - int(first[row]), order.tokens(piece), length)
     return made
 
 
 def validation(store: TokenStore, source: str, config: TrainConfig) -> Iterator[tuple[Batch, npt.NDArray[np.int64]]]:
-    """The held-out documents of a source, the same every time, in batches of at most `config.batch.sequences` rows.
+    """The held-out documents of a source, the same every time, in batches that have at most the tokens of a step.
 
     They come in the order of their keys, a fair sample, as they are, up to `config.evaluation.tokens` tokens and at
     least one row; what stays free in the last row is padding. Beside each batch: the held-out document (S, T) that each
     position shows, -1 at padding. Nothing comes if the source has no held-out document.
     """
     number = store.sources.index(source)
-    held, context = store.held[number], config.context
+    held, context = store.held[number], config.evaluation.context or config.context
+    most = max(config.batch.sequences * config.context // context, 1)
     limit = held.count_tokens
     if limit > config.evaluation.tokens:
         limit = min(limit, max(config.evaluation.tokens // context, 1) * context)
     count = -(-limit // context)
-    size = min(count, config.batch.sequences)
+    size = min(count, most)
     made, shown = (
         _blank(np.full(size, number, np.int64), context, store.tokenizer.end),
         np.full((size, context), PADDING, np.int64),
@@ -114,7 +126,7 @@ def validation(store: TokenStore, source: str, config: TrainConfig) -> Iterator[
             row, at = divmod(position, context)
             if row - first == len(made.inputs):
                 yield made, shown
-                first, size = row, min(count - row, config.batch.sequences)
+                first, size = row, min(count - row, most)
                 made = _blank(np.full(size, number, np.int64), context, store.tokenizer.end)
                 shown = np.full((size, context), PADDING, np.int64)
             segment = 0 if at == 0 else segment + 1

@@ -12,14 +12,26 @@ import torch
 from pipeline.configfile import ConfigError, ConfigFile
 from training.compute import Compute
 from training.config import TrainConfig
-from training.model import Decoder
+from training.model import Decoder, Shape
 from training.speed import Speed
+from training.steps import Steps
 from training.tokens import TokenStore
 
 RUN = "run.json"
 FREE = (
     *("batch.micro", "evaluation.every", "evaluation.lengths", "evaluation.samples", "continuing.limit"),
-    *("continuing.old_peak", "checkpoint", "data", "device", "compile", "recompute", "meter", "threads", "tracking"),
+    *(
+        "continuing.old_peak",
+        "checkpoint",
+        "data",
+        "device",
+        "compile",
+        "recompute",
+        "feeding",
+        "meter",
+        "threads",
+        "tracking",
+    ),
 )
 """Settings that may change when a run goes on: they alter no result (beyond rounding, where other kernels are used).
 Other data is found by the digest of the order, wherever it lies."""
@@ -56,9 +68,16 @@ def _flat(value: Any, at: str = "") -> dict[str, Any]:
 
 
 def describe(
-    out: Path, config: TrainConfig, store: TokenStore, model: Decoder, compute: Compute, speed: Speed
+    out: Path,
+    config: TrainConfig,
+    store: TokenStore,
+    model: Decoder,
+    compute: Compute,
+    speed: Speed,
+    steps: Steps,
+    shapes: Sequence[Shape],
 ) -> dict[str, Any]:
-    """Write run.json, which says what this run is, and give what is in it."""
+    """Write run.json, which says what this run is, and give what is in it; `shapes` are those of the phases."""
     sources = {
         source: {
             "documents": len(train),
@@ -76,6 +95,15 @@ def describe(
             **model.shape.model_dump(),
             "parameters": model.parameter_count(),
         },
+        "stages": [
+            {
+                "steps": [stage.begin + 1, stage.end],
+                "context": stage.context,
+                "sequences": steps.slots(stage.number),
+                **shapes[stage.phase].model_dump(include={"rope_theta", "rope_scaling"}),
+            }
+            for stage in steps.stages
+        ],
         "compute": {
             "device": str(compute.device),
             "dtype": str(compute.dtype).removeprefix("torch."),
@@ -92,14 +120,16 @@ def describe(
     return run
 
 
-def opening(model: Decoder, store: TokenStore, config: TrainConfig, compute: Compute, start: int) -> str:
+def opening(model: Decoder, store: TokenStore, config: TrainConfig, compute: Compute, start: int, steps: Steps) -> str:
     """The line that a run begins with."""
     sources = ", ".join(
         f"{source} {train.count_tokens:,}" for source, train in zip(store.sources, store.train, strict=True)
     )
     begin = f"going on after step {start}" if start else "starting"
+    stages = ", ".join(f"{stage.context:,} from step {stage.begin + 1:,}" for stage in steps.stages)
+    lengths = f" in sequences of {stages}" if len(steps.stages) > 1 else ""
     return (
         f"{begin}: {model.parameter_count():,} parameters on {compute.device} in "
         f"{str(compute.dtype).removeprefix('torch.')}; {config.steps:,} steps of "
-        f"{config.batch.sequences * config.context:,} tokens; tokens by source: {sources}"
+        f"{config.batch.sequences * config.context:,} tokens{lengths}; tokens by source: {sources}"
     )

@@ -19,8 +19,10 @@ from training.config import SourceSettings, TrainConfig
 from training.shards import Shard, opened
 
 TOKENS = "tokens"
-"""A signal that the token store knows: the length of a document."""
+"""A signal that the token store knows: the length of a document's text."""
+_BYTES_A_TOKEN = 4.0
 _CLUSTER = "cluster_size"
+_NUMBERS = "numbers: give a range, [low, high]"
 
 Columns = Mapping[str, pa.Array]
 
@@ -38,6 +40,10 @@ def asked(settings: SourceSettings) -> dict[str, tuple[str | int, ...]]:
         found.setdefault(settings.repeat.by, ("repeat", "by"))
     if settings.order is not None:
         found.setdefault(settings.order.by, ("order", "by"))
+    if settings.group is not None:
+        found.setdefault(settings.group.by, ("group", "by"))
+        if settings.group.path is not None:
+            found.setdefault(settings.group.path, ("group", "path"))
     return found
 
 
@@ -65,10 +71,10 @@ def problems(config: TrainConfig, found: Mapping[str, list[Shard]]) -> list[Prob
 
 def _lacking(signal: str, settings: SourceSettings, files: Iterable[Shard]) -> str | None:
     """What is wrong with a signal in the first shard that lacks it, or has it of another kind than is asked for."""
-    if signal == TOKENS:
-        late = signal in settings.where or (settings.repeat is not None and settings.repeat.by == signal)
-        return "tokens are counted behind this; they can only put documents into an order" if late else None
     words = signal in settings.where and _is_words(settings.where[signal])
+    joined = settings.group is not None and signal in (settings.group.by, settings.group.path)
+    if signal == TOKENS:
+        return f"'{signal}' has {_NUMBERS}" if words or joined else None
     for shard in files:
         with opened(shard) as file:
             known = {field.name: field.type for field in file.schema_arrow if field.name != "text"}
@@ -79,14 +85,15 @@ def _lacking(signal: str, settings: SourceSettings, files: Iterable[Shard]) -> s
             more = "" if ledger(shard).is_file() else "; its run has no ledger, where signals are"
             return f"{shard['name']} has no signal '{signal}'{more}; {nearest(signal, list(known))}"
         text = pa.types.is_string(known[signal]) or pa.types.is_large_string(known[signal])
-        if text != words:
-            kind = "words: give a list of those that are allowed" if text else "numbers: give a range, [low, high]"
-            return f"'{signal}' has {kind}"
+        if joined and not text:
+            return f"'{signal}' has no names by which documents could be joined"
+        if text != (words or joined):
+            return f"'{signal}' has {'words: give a list of those that are allowed' if text else _NUMBERS}"
     return None
 
 
 def columns(shard: Shard, names: Iterable[str]) -> dict[str, pa.Array]:
-    """Signals of a shard's rows. Raises ConfigError where one is not there."""
+    """Signals of a shard's rows, without tokens. Raises ConfigError where one is not there."""
     names = [name for name in names if name != TOKENS]
     with opened(shard) as file:
         here = [name for name in names if name in file.schema_arrow.names]
@@ -114,7 +121,7 @@ def numbers(column: pa.Array) -> npt.NDArray[np.float64]:
 
 
 def times(settings: SourceSettings, known: Columns, rows: int) -> npt.NDArray[np.int64]:
-    """How often each row of a shard comes in an epoch of a source; 0 is not at all."""
+    """How often each of some documents comes in an epoch of a source; 0 is not at all."""
     chosen = np.ones(rows, bool)
     for signal, allowed in settings.where.items():
         if _is_words(allowed):
@@ -138,16 +145,20 @@ def times(settings: SourceSettings, known: Columns, rows: int) -> npt.NDArray[np
 def share(settings: SourceSettings, files: Iterable[Shard]) -> float:
     """About which share of a curated source's text an epoch of one made of it has; copies count each time.
 
-    By the bytes of texts that the ledger tells, where there is one, or else by documents.
+    By the bytes of texts that the ledger tells, where there is one, or else by documents. Where tokens are asked for,
+    texts are read for their bytes if need be, and a token is taken to have four.
     """
+    names = list(asked(settings))
     chosen = whole = 0.0
     for shard in files:
-        names = [name for name in asked(settings) if name != TOKENS]
         sized = ledger(shard).is_file() and "bytes" in pq.read_schema(ledger(shard)).names
         known = columns(shard, [*names, "bytes"] if sized else names)
         with opened(shard) as file:
             rows = file.metadata.num_rows
-        sizes = numbers(known["bytes"]) if sized else np.ones(rows)
+            if TOKENS in names and not sized:
+                known |= {"bytes": pc.binary_length(file.read(columns=["text"])["text"]).combine_chunks()}
+        sizes = numbers(known["bytes"]) if "bytes" in known else np.ones(rows)
+        known |= {TOKENS: pa.array(sizes / _BYTES_A_TOKEN)}
         chosen += float((sizes * times(settings, known, rows)).sum())
         whole += float(sizes.sum())
     return chosen / whole if whole else 0.0

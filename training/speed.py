@@ -5,8 +5,8 @@ which differ by what they count of attention; both are stated. Recomputed activa
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -73,7 +73,8 @@ class Operations:
 class Speed:
     """What a run's speed is held against."""
 
-    operations: Operations
+    operations: Mapping[int, Operations]
+    """By the context of a stage."""
     device: str
     peak: float | None
     """Operations per second by datasheet or setting; None where nobody says."""
@@ -81,8 +82,8 @@ class Speed:
     """Operations per second that a large matrix product reached here, in the run's own precision."""
 
     @classmethod
-    def of(cls, settings: MeterSettings, model: Decoder, context: int, compute: Compute) -> "Speed":
-        """Look up and, if asked for, measure."""
+    def of(cls, settings: MeterSettings, model: Decoder, contexts: Iterable[int], compute: Compute) -> "Speed":
+        """Look up and, if asked for, measure; `contexts` are those of the run's stages."""
         name = "CPU"
         peak = None
         if compute.device.type == "cuda":
@@ -91,23 +92,29 @@ class Speed:
         if settings.peak is not None:
             peak = settings.peak * 1e12
         measure = compute.device.type == "cuda" if settings.measure == "auto" else settings.measure
-        return cls(Operations.of(model, context), name, peak, measured_peak(compute) if measure else None)
+        operations = {context: Operations.of(model, context) for context in contexts}
+        return cls(operations, name, peak, measured_peak(compute) if measure else None)
 
-    def utilisation(self, tokens_per_second: float) -> dict[str, float | None]:
-        """`mfu` and `mfu_causal` for the journal: shares of the peak, None without one."""
-        shares = {"mfu": self.operations.palm, "mfu_causal": self.operations.causal}
+    def utilisation(self, tokens_per_second: float, context: int) -> dict[str, float | None]:
+        """`mfu` and `mfu_causal` for the journal, in a stage of this context: shares of the peak, None without one."""
+        operations = self.operations[context]
+        shares = {"mfu": operations.palm, "mfu_causal": operations.causal}
         if self.peak is None:
             return dict.fromkeys(shares)
-        return {name: tokens_per_second * operations / self.peak for name, operations in shares.items()}
+        return {name: tokens_per_second * asked / self.peak for name, asked in shares.items()}
 
     def record(self) -> dict[str, Any]:
         """For run.json."""
+        palm, causal = (
+            {str(context): getattr(counted, name) for context, counted in self.operations.items()}
+            for name in ("palm", "causal")
+        )
         return {
-            "flops_per_token": {
-                "palm: 6 x matmul parameters + 12 x layers x width x context": self.operations.palm,
-                "causal: 6 x matmul parameters + 6 x layers x width x context": self.operations.causal,
+            "flops_per_token": {  # by context
+                "palm: 6 x matmul parameters + 12 x layers x width x context": palm,
+                "causal: 6 x matmul parameters + 6 x layers x width x context": causal,
             },
-            **{name: value for name, value in asdict(self).items() if name != "operations"},
+            **{name: getattr(self, name) for name in ("device", "peak", "measured_peak")},
         }
 
 

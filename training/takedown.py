@@ -89,13 +89,13 @@ def erase(run: Path, documents: Iterable[Consumed]) -> int:
             wanted = [
                 (part, those, found)
                 for part, those in zip(("train", "held"), parts, strict=True)
-                if (found := [number for name in ids for number in those.find(name)])
+                if (found := those.spans(ids))
             ]
             if not wanted:
                 continue
             _outdate(folder / "manifest.json")
-            for part, those, numbers in wanted:
-                erased += _overwrite(folder / part / "tokens.bin", those, numbers, store.tokenizer.end)
+            for part, those, spans in wanted:
+                erased += _overwrite(folder / part / "tokens.bin", those, spans, store.tokenizer.end)
     return erased
 
 
@@ -118,11 +118,11 @@ def _outdate(manifest: Path) -> None:
     _replace(manifest, json.dumps({**facts, "version": "documents were erased"}, indent=1) + "\n")
 
 
-def _overwrite(path: Path, documents: Documents, numbers: Iterable[int], end: int) -> int:
-    """Write end tokens over documents; returns how many had others."""
+def _overwrite(path: Path, documents: Documents, spans: Iterable[tuple[int, int]], end: int) -> int:
+    """Write end tokens over stretches of tokens; returns how many had others."""
     tokens = np.memmap(path, documents.tokens.dtype, "r+")
     count = 0
-    for begin, stop in zip(*documents.places(np.fromiter(numbers, np.int64)), strict=True):
+    for begin, stop in spans:
         text = tokens[begin:stop]
         count += bool((text != end).any())
         text[:] = end

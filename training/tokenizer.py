@@ -8,11 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
 
 from pipeline.configfile import ConfigError, nearest
 from training.config import TokenizerSettings
+from training.config.fim import CONVENTIONS, Convention
+from training.vocabulary import Vocabulary, inside, lead
 
 # Words, numbers of up to three digits, punctuation, white space: the split of GPT-4's cl100k_base (OpenAI tiktoken).
 _WORDS = (
@@ -25,6 +29,30 @@ _PROBES = (
     "na\u00efve caf\u00e9 \u65e5\u672c\u8a9e \u05e9\u05dc\u05d5\u05dd",
     "\U0001f469\u200d\U0001f52c \U0001f642 1234567",
 )
+
+
+def convention(folder: Path) -> Convention:
+    """Whose sentinels a folder's tokenizer.json has; the default's if they are not known or there is no such file."""
+    try:
+        values = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        known = {token["content"] for token in values.get("added_tokens") or ()} | {*values["model"]["vocab"]}
+    except (OSError, ValueError, KeyError, TypeError):  # what is wrong with it, `load` says
+        return "qwen"
+    for name, spelled in CONVENTIONS.items():
+        if known.issuperset(text for what, text in spelled.items() if what in ("prefix", "middle", "suffix")):
+            return name
+    return "qwen"
+
+
+def _special(settings: TokenizerSettings) -> list[str]:
+    """The special tokens that the settings name, the end token first."""
+    names = [settings.end, settings.prefix, settings.middle, settings.suffix]
+    return names if settings.filled is None else [*names, settings.filled]
+
+
+def _joining(settings: TokenizerSettings) -> list[str]:
+    """The special tokens between files of a repository."""
+    return [name for name in (settings.repository, settings.file) if name is not None]
 
 
 class Tokenizer:
@@ -42,9 +70,7 @@ class Tokenizer:
         self.inner = inner
         self.settings = settings
         self._extra = extra or {}
-        self._ids = {
-            name: inner.token_to_id(name) for name in (settings.end, settings.prefix, settings.middle, settings.suffix)
-        }
+        self._ids = {name: inner.token_to_id(name) for name in [*_special(settings), *_joining(settings)]}
         self.vocab_size: int = max(inner.get_vocab().values()) + 1
         """Ids are below it; a vocabulary with gaps counts them."""
 
@@ -57,7 +83,7 @@ class Tokenizer:
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
             for token in values.get("added_tokens") or []:
-                if token["content"] in (settings.end, settings.prefix, settings.middle, settings.suffix):
+                if token["content"] in (*_special(settings), *_joining(settings)):
                     token["special"] = True  # some vocabularies mark theirs as text, and text must not be read as them
             inner = tokenizers.Tokenizer.from_str(json.dumps(values))
         except OSError as error:
@@ -74,7 +100,7 @@ class Tokenizer:
 
     @classmethod
     def train(cls, texts: Iterable[str | Sequence[str]], settings: TokenizerSettings) -> Self:
-        """Train a byte-level BPE (Sennrich et al. 2016; Radford et al. 2019) that has all four special tokens.
+        """Train a byte-level BPE (Sennrich et al. 2016; Radford et al. 2019) that has all special tokens.
 
         The same texts in the same order give the same tokenizer. Too few texts for the vocabulary give a smaller one.
         """
@@ -88,7 +114,7 @@ class Tokenizer:
         inner.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
             vocab_size=settings.vocab_size,
-            special_tokens=[settings.end, settings.prefix, settings.middle, settings.suffix],
+            special_tokens=_special(settings),
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
@@ -113,8 +139,21 @@ class Tokenizer:
                 )
 
     def with_fim(self) -> tuple[Self, int]:
-        """Return it with the sentinels that were missing, and how many ids that added (at the vocabulary's end)."""
-        names = (self.settings.prefix, self.settings.middle, self.settings.suffix)
+        """Return it with the sentinels that were missing, and how many ids that added (at the vocabulary's end).
+
+        Raises ConfigError if texts cannot be rearranged in its tokens.
+        """
+        try:
+            _ = self.vocabulary
+        except ValueError as error:
+            raise ConfigError([f"tokenizer: {error}, or leave out fill-in-the-middle"]) from error
+        return self._with(_special(self.settings)[1:])
+
+    def with_files(self) -> tuple[Self, int]:
+        """Return it with the tokens that join files where they were missing, as far as its settings name any."""
+        return self._with(_joining(self.settings))
+
+    def _with(self, names: Sequence[str]) -> tuple[Self, int]:
         missing = [name for name in names if self._ids[name] is None]
         if not missing:
             return self, 0
@@ -143,6 +182,11 @@ class Tokenizer:
         ids: list[int] = self.inner.encode(text, add_special_tokens=False).ids
         return ids
 
+    def encode_inside(self, text: str) -> list[int]:
+        """Ids of a text that stands behind another one: without the space that some tokenizers set before a text."""
+        found = inside(self.inner, text, lead(self.inner))
+        return self.encode(text) if found is None else found
+
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, on all cores."""
         return [encoding.ids for encoding in self.inner.encode_batch_fast(texts, add_special_tokens=False)]
@@ -154,8 +198,8 @@ class Tokenizer:
 
     @property
     def has_fim(self) -> bool:
-        """Whether it has all three sentinels."""
-        return None not in self._ids.values()
+        """Whether it has all sentinels."""
+        return None not in (self._ids[name] for name in _special(self.settings))
 
     @property
     def end(self) -> int:
@@ -176,6 +220,32 @@ class Tokenizer:
     def suffix(self) -> int:
         """Id of the sentinel before the text that comes last."""
         return self._id(self.settings.suffix)
+
+    @property
+    def filled(self) -> int | None:
+        """Id of the token that ends what was filled in; None if its settings name none."""
+        return None if self.settings.filled is None else self._id(self.settings.filled)
+
+    @property
+    def repository(self) -> int | None:
+        """Id of the token before the name of a repository; None if there is none."""
+        return None if self.settings.repository is None else self._ids[self.settings.repository]
+
+    @property
+    def file(self) -> int | None:
+        """Id of the token before the path of each file of a repository; None if there is none."""
+        return None if self.settings.file is None else self._ids[self.settings.file]
+
+    @cached_property
+    def sentinels(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Prefix, suffix and middle, each as an array of one id."""
+        prefix, suffix, middle = (np.array([name], np.int64) for name in (self.prefix, self.suffix, self.middle))
+        return prefix, suffix, middle
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The bytes of its tokens. Raises ValueError if they are not known."""
+        return Vocabulary(self.inner)
 
     @cached_property
     def identity(self) -> str:

@@ -117,7 +117,7 @@ def prepare(config: TrainConfig, out: Path) -> tuple[Tokenizer, TokenStore]:
         for name, settings in made.items():
             number = store.sources.index(str(settings.of))
             manifest = json.loads((folder / str(settings.of) / "manifest.json").read_text(encoding="utf-8"))
-            views.build(name, settings, folder, (store.train[number], store.held[number]), manifest)
+            views.build(name, settings, folder, (store.train[number], store.held[number]), manifest, tokenizer)
     sources = sorted([*found, *made])
     for old in folder.iterdir():
         if old.is_dir() and old.name not in sources and (old / "manifest.json").is_file():
@@ -146,6 +146,8 @@ def _tokenizer(config: TrainConfig, found: dict[str, list[Shard]], out: Path) ->
             "given": shards.sha256(given / "tokenizer.json" if given.is_dir() else given),
             "fim": _wants_fim(config),
         }
+    if _joins_files(config):
+        asked |= {"files": True}
     fingerprint = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     note = out / "tokens" / "tokenizer.json"
     saved = out / "tokenizer.json"
@@ -161,6 +163,8 @@ def _tokenizer(config: TrainConfig, found: dict[str, list[Shard]], out: Path) ->
         tokenizer = Tokenizer.load(given, config.tokenizer)
         if _wants_fim(config):
             tokenizer, _ = tokenizer.with_fim()
+    if _joins_files(config):
+        tokenizer, _ = tokenizer.with_files()
     tokenizer.save(out)
     write_json(note, {"made_from": fingerprint, "sha256": shards.sha256(saved)})
     return Tokenizer.load(saved, config.tokenizer)
@@ -168,6 +172,10 @@ def _tokenizer(config: TrainConfig, found: dict[str, list[Shard]], out: Path) ->
 
 def _wants_fim(config: TrainConfig) -> bool:
     return any(settings.rate > 0 for settings in config.fim.values())
+
+
+def _joins_files(config: TrainConfig) -> bool:
+    return any(settings.group is not None for settings in config.sources.values())
 
 
 def _store(
@@ -199,7 +207,7 @@ def _store(
                     [ids[i] for i in mine],
                     [keys[i] for i in mine],
                     [names[i] for i in mine],
-                    shard,
+                    [shard] * len(mine),
                     [row + i for i in mine],
                     [len(texts[i].encode()) for i in mine],
                 )

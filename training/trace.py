@@ -14,14 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from pipeline.configfile import ConfigError
 from training.config import TrainConfig
 from training.metrics import read_journal
 from training.order import Order
 from training.records import records
-from training.shards import key
 from training.tokenizer import Tokenizer
 from training.tokens import TokenStore
 
@@ -142,11 +139,15 @@ class Trace:
         used: dict[int, list[int]] = {}
         for piece in (piece for plan in plans for piece in plan.pieces):
             used.setdefault(piece.source, []).append(piece.document)
-        known = {source: records(store.train[source], numbers, signals) for source, numbers in used.items()}
+        parts = store.train
+        known = {
+            source: records(parts[source].recorded, map(parts[source].record_of, numbers), signals)
+            for source, numbers in used.items()
+        }
         traced = []
         for row, plan in enumerate(plans):
             for piece in plan.pieces:
-                record = known[piece.source][piece.document]
+                record = known[piece.source][parts[piece.source].record_of(piece.document)]
                 shown = self.order.tokens(piece)[: piece.length if whole else min(piece.length, _PREVIEW)]
                 text = store.tokenizer.decode(shown.tolist())
                 traced.append(
@@ -170,20 +171,23 @@ class Trace:
         return traced
 
     def documents(self, ids: Iterable[str], signals: bool = False) -> Iterator[DocumentTrace]:
-        """The documents with these ids, in each source that has them; what no source has is left out."""
+        """The documents with these ids, in each source that has them; what no source has is left out.
+
+        Of one that is joined with others, tokens and visits are those of all of them.
+        """
         names = dict.fromkeys(ids)
-        keys = np.array([key(name) for name in names], np.uint64)
         for held_out, parts in ((False, self.store.train), (True, self.store.held)):
             for source, documents in enumerate(parts):
-                numbers = np.flatnonzero(np.isin(documents.keys, keys)).tolist()
-                numbers = [number for number in numbers if documents.name(number) in names]
-                for number, record in records(documents, numbers, signals).items():
+                found = documents.having(names)
+                known = records(documents.recorded, [recorded for _, recorded in found], signals)
+                for number, recorded in found:
+                    record = known[recorded]
                     visits = () if held_out else tuple(self._visits(source, number))
                     seen = [visit for visit in visits if visit.state == "seen"]
                     first = min((visit.step for visit in seen), default=None)
                     after = [] if first is None else self.checkpoints[bisect_left(self.checkpoints, first) :]
                     yield DocumentTrace(
-                        documents.name(number),
+                        documents.recorded.name(recorded),
                         self.store.sources[source],
                         held_out,
                         len(documents.ids(number)),

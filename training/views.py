@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from training import selection, shards
+from training import groups, selection, shards
 from training.config import SourceSettings
 from training.documents import Documents, mapped, sync, write_json
 from training.shards import Shard
+from training.tokenizer import Tokenizer
 
-VERSION = 1
+VERSION = 2
 """Raised when the same settings give another view, so that those made earlier are made again."""
 
 
@@ -28,7 +30,7 @@ class View(Documents):
 
     def __init__(self, folder: Path, facts: Mapping[str, Any], base: Documents, ordered: bool) -> None:
         count, self.count_tokens, self.count_bytes = facts["documents"], facts["tokens"], facts["bytes"]
-        self.base = base
+        self.folder, self.base = folder, base
         self.ordered = ordered
         self.tokens = base.tokens
         self.picks: npt.NDArray[np.int64] = mapped(folder / "picks.bin", np.dtype(np.int64), count)
@@ -41,25 +43,40 @@ class View(Documents):
         """Tokens, those of documents that come several times counted once."""
         return self._unique
 
+    @property
+    def tokens_file(self) -> Path:
+        """Where the tokens lie."""
+        return self.base.tokens_file
+
     def ids(self, document: int) -> npt.NDArray[Any]:
         """Tokens of a document, the end token last; a view of the mapped file."""
         return self.base.ids(int(self.picks[document]))
 
     def places(self, documents: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Where in `tokens` documents begin and end, for many of them at once."""
-        return self.base.places(self.picks[documents])
+        return self.base.places(self.picks.take(documents))
 
     def name(self, document: int) -> str:
         """The id that curation gave the document."""
         return self.base.name(int(self.picks[document]))
+
+    def names(self, documents: npt.NDArray[np.int64]) -> pa.Array:
+        """The ids of many documents at once."""
+        return self.base.names(self.picks[documents])
+
+    def told(self, document: int) -> tuple[str, Path]:
+        """The id of a document and the Parquet file that it came from, read such that other threads go on."""
+        return self.base.told(int(self.picks[document]))
 
     def shard(self, document: int) -> tuple[Path, int]:
         """The Parquet file that the document came from, and its row there."""
         return self.base.shard(int(self.picks[document]))
 
 
-def opened(folder: Path, facts: Mapping[str, Any], base: tuple[Documents, Documents]) -> tuple[View, View]:
+def opened(folder: Path, facts: Mapping[str, Any], base: tuple[Documents, Documents]) -> tuple[Documents, Documents]:
     """The training and the held-out documents of a view; `facts` is its manifest, `base` those of its source."""
+    if facts["definition"].get("group") is not None:  # stores that were made earlier do not know it
+        return groups.opened(folder, facts, base)
     train, held = (
         View(folder / part, facts[part], documents, facts["definition"]["order"] is not None and part == "train")
         for part, documents in zip(("train", "held"), base, strict=True)
@@ -73,7 +90,12 @@ def definition(settings: SourceSettings) -> dict[str, Any]:
 
 
 def build(
-    name: str, settings: SourceSettings, folder: Path, base: tuple[Documents, Documents], made_from: Mapping[str, Any]
+    name: str,
+    settings: SourceSettings,
+    folder: Path,
+    base: tuple[Documents, Documents],
+    made_from: Mapping[str, Any],
+    tokenizer: Tokenizer,
 ) -> None:
     """Make the folder of a view in `folder`, unless it is there and was made from the same.
 
@@ -98,6 +120,8 @@ def build(
     shutil.rmtree(part, ignore_errors=True)
     facts = {
         kind: _write(part / kind, settings, documents, files, kind == "train")
+        if settings.group is None
+        else groups.write(part / kind, settings, settings.group, documents, files, tokenizer)
         for kind, documents in zip(("train", "held"), base, strict=True)
     }
     write_json(part / "manifest.json", asked | facts)
@@ -132,26 +156,25 @@ def _write(
     facts = {"documents": 0, "tokens": 0, "unique_tokens": 0, "bytes": 0}
     ordering = settings.order if training else None
     values: list[npt.NDArray[np.float64]] = []
-    loaded, known, often = -1, {}, np.zeros(0, np.int64)
+    loaded, known = -1, {}
     with (folder / "picks.bin").open("wb") as picks:
         for first, shard, rows, sizes in documents.index():
             if shard != loaded:
-                known = selection.columns(files[shard], wanted)
-                often = selection.times(settings, known, shards.rows([files[shard]]))
-                loaded = shard
-            count = often[rows] if training else np.minimum(often[rows], 1)
+                known, loaded = selection.columns(files[shard], wanted), shard
+            lengths = np.diff(documents.offsets[first : first + len(rows) + 1])
+            here = {name: column.take(pa.array(rows)) for name, column in known.items()}
+            here[selection.TOKENS] = pa.array(lengths - 1)  # without the end token
+            often = selection.times(settings, here, len(rows))
+            count = often if training else np.minimum(often, 1)
             chosen = np.repeat(np.arange(len(rows)), count)
             numbers = first + chosen
-            lengths = np.diff(documents.offsets[first : first + len(rows) + 1])
             picks.write(numbers.astype("<i8").tobytes())
             facts["documents"] += len(chosen)
             facts["tokens"] += int(lengths[chosen].sum())
             facts["unique_tokens"] += int(lengths[count > 0].sum())
             facts["bytes"] += int(sizes[chosen].sum())
-            if ordering is not None and ordering.by == selection.TOKENS:
-                values.append(lengths[chosen].astype(np.float64))
-            elif ordering is not None:
-                values.append(selection.numbers(known[ordering.by])[rows[chosen]])
+            if ordering is not None:
+                values.append(selection.numbers(here[ordering.by])[chosen])
     if ordering is not None and facts["documents"]:
         _sort(folder, documents, np.concatenate(values), ordering.descending)
     _lay_out(folder, documents, facts["documents"])

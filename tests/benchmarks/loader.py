@@ -13,7 +13,8 @@ apart; `bare` rows are opponents that only give inputs and targets, which is wha
 - Megatron's way: documents in one file of tokens, tables of documents, of samples and of their shuffle, and samples
   put together from the mapped file. Not its package: a program of this file does the same in numpy.
 - Ours reads documents that were not packed: order, mixture and packing are worked out for each step, whose number is
-  all that a resumed run needs. The rows `fim` rearrange half of the documents of one source, which only ours does.
+  all that a resumed run needs. The rows `fim` rearrange half of the documents of one source, and `best fit` packs
+  documents without cutting those that fit, which only ours does.
 
 The lines at the end are ours alone: a first batch at the start and in step 1,000,000 of a run over a million documents,
 and what memory grows by over thousands of batches.
@@ -43,6 +44,7 @@ DATASETS = (["datasets>=5", "torch", "numpy"], [])
 ROWS, CONTEXT = 64, 2048
 WEIGHTS = {"code": 0.5, "docs": 0.3, "web": 0.2}
 MANY = 1_000_000
+OURS = {"ours": "", "fim": ", fill-in-the-middle", "best fit": ", best fit"}
 
 
 def prepare(folder: Path, tokens: int) -> None:
@@ -102,8 +104,8 @@ def ready(tokens: Any, end: int, bare: bool) -> tuple[Any, ...]:
     return np.ascontiguousarray(inputs), targets, positions, segments
 
 
-def ours(folder: Path, fim: bool) -> Iterator[Any]:
-    order = opened(folder, fim={"code": {}} if fim else {})
+def ours(folder: Path, **changes: Any) -> Iterator[Any]:
+    order = opened(folder, **changes)
     from training.packing import batch
 
     for step in range(order.config.steps):
@@ -255,8 +257,9 @@ def take(name: str, folder: Path, batches: int, bare: bool) -> None:
     """Take batches from a loader and print what a second of its process gave."""
     end = json.loads((folder / "end.json").read_text())
     loaders = {
-        "ours": lambda: ours(folder, False),
-        "fim": lambda: ours(folder, True),
+        "ours": lambda: ours(folder),
+        "fim": lambda: ours(folder, fim={"code": {}}),
+        "best fit": lambda: ours(folder, packing="best_fit"),
         "mosaic": lambda: mosaic(folder),
         "litdata": lambda: litdata(folder),
         "arrow": lambda: arrow(folder, False),
@@ -267,7 +270,7 @@ def take(name: str, folder: Path, batches: int, bare: bool) -> None:
     if not batches:  # only what it makes of the documents
         next(found, None)
         return
-    mine = name in ("ours", "fim")
+    mine = name in OURS
     checked = 0
     for number, given in zip(range(batches + 5), found, strict=False):
         made = given if mine else ready(given, end, bare)
@@ -300,10 +303,11 @@ def many(folder: Path) -> None:
         file.write_table(index)
     options: dict[str, Any] = {"steps": 1_100_000, "batch": {"sequences": 1}, "phases": [{"weights": {"code": 1}}]}
     told = {"tokens": int(offsets[-1])}
-    for name, step in (("in a new process", 0), ("start", 0), ("resume", 1_000_000)):
-        started = time.perf_counter()
-        batch(opened(folder, **options), step)
-        told[f"first batch, {name}, s"] = round(time.perf_counter() - started, 3)
+    for packing in ("concatenate", "best_fit"):
+        for name, step in (("in a new process", 0), ("start", 0), ("resume", 1_000_000)):
+            started = time.perf_counter()
+            batch(opened(folder, packing=packing, **options), step)
+            told[f"first batch, {packing}, {name}, s"] = round(time.perf_counter() - started, 3)
     order = opened(folder, **{**options, "batch": {"sequences": ROWS}, "steps": 20_000})
     for step in range(3000):
         batch(order, step)
@@ -358,7 +362,7 @@ def main() -> None:
         opponents = ("mosaic", "litdata", "arrow", "stream", "megatron")
         for side in opponents[:3]:
             run(side, 0, "ready")
-        sides = {"ours": ("ours", "ready"), "fim": ("fim", "ready")}
+        sides = {name: (name, "ready") for name in OURS}
         for side in opponents:
             sides |= {side: (side, "ready"), f"{side} bare": (side, "bare")}
         calls = {
@@ -366,10 +370,10 @@ def main() -> None:
         }
         taken = harness.compare(calls, repetitions)
         rows = []
-        for label in [label for label in sides if label not in ("ours", "fim")]:
-            for mine in ("ours", "fim"):
+        for label in [label for label in sides if label not in OURS]:
+            for mine in OURS:
                 found = {mine: taken[mine], label: taken[label]}
-                what = "loading" + (", fill-in-the-middle" if mine == "fim" else "")
+                what = "loading" + OURS[mine]
                 rows.append(harness.row(what, "Mtokens/s", found, lambda use: use.answer["tokens"] / use.seconds / 1e6))
         harness.report(rows, options.json)
         print(json.dumps(run("many").answer))

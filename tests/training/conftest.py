@@ -167,7 +167,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory, byte_pairs: Path) -> Callab
     from training.config import TrainConfig
     from training.tokens import prepare
 
-    def make(sources: dict[str, list[str]], shard: int = 50, out: Path | None = None, **settings: Any) -> Any:
+    def make(sources: dict[str, list[str]], /, shard: int = 50, out: Path | None = None, **settings: Any) -> Any:
         run = tmp_path_factory.mktemp("run")
         for source, texts in sources.items():
             (run / "shards" / source).mkdir(parents=True)

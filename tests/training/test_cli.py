@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -86,6 +87,17 @@ def test_trace_names_documents_and_steps(app: typer.Typer, run: Path) -> None:
     assert pieces[0]["id"] in CliRunner().invoke(app, ["trace", str(run), "--step", "2"]).stdout
 
 
+def test_trace_writes_the_ledger(app: typer.Typer, run: Path, tmp_path: Path) -> None:
+    printed = CliRunner().invoke(app, ["trace", str(run), "--steps", ":", "--json"])
+    rows = [json.loads(line) for line in printed.stdout.splitlines()]
+    assert {row["step"] for row in rows} == {1, 2, 3, 4} and not any(row["skipped"] for row in rows)
+    written = CliRunner().invoke(app, ["trace", str(run), "--steps", "1:4", "--ledger", str(tmp_path / "l.parquet")])
+    assert written.exit_code == 0 and f"{len(rows):,} rows in" in written.stderr and written.stdout == ""
+    assert pq.read_table(tmp_path / "l.parquet").to_pylist() == rows
+    pieces = json.loads(CliRunner().invoke(app, ["trace", str(run), "--step", "2", "--json"]).stdout)
+    assert [piece["id"] for piece in pieces] == [row["id"] for row in rows if row["step"] == 2]
+
+
 def test_generate_goes_on_and_fills_in(app: typer.Typer, run: Path) -> None:
     one = CliRunner().invoke(app, ["generate", str(run), "--prompt", "import ", "--tokens", "8", "--json"])
     assert one.exit_code == 0, one.stderr
@@ -118,7 +130,11 @@ def test_export_writes_a_folder_once(app: typer.Typer, run: Path, tmp_path: Path
         (["train", "{tmp}/none.yaml", "--out", "{tmp}/x"], 2, "none.yaml"),
         (["train", "{recipe}", "--out", "{run}", "--set", "data={data}", "--set", "seed=2"], 2, "--resume-anyway"),
         (["tokenize", "{recipe}", "--out", "{tmp}/x"], 2, "small.yaml:2:"),
-        (["trace", "{run}"], 2, "--step or --doc"),
+        (["trace", "{run}"], 2, "--step, --doc or --steps"),
+        (["trace", "{run}", "--step", "1", "--steps", ":"], 2, "one of them"),
+        (["trace", "{run}", "--steps", ":"], 2, "--ledger FILE or --json"),
+        (["trace", "{run}", "--step", "1", "--ledger", "{tmp}/l"], 2, "--ledger FILE or --json"),
+        (["trace", "{run}", "--steps", "3:9", "--json"], 2, "steps 1 to 4"),
         (["trace", "{run}", "--step", "5"], 2, "steps 1 to 4"),
         (["trace", "{run}", "--doc", "nobody"], 2, "nobody"),
         (["trace", "{tmp}", "--step", "1"], 2, "run.json"),

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 import torch
 
-from training.generate import Sampling, complete, infill, sample
+from training.generate import Completion, Sampling, complete, infill, sample
 from training.model import Decoder, Shape, document_mask
 
 SHAPE = Shape(
@@ -26,10 +26,12 @@ SHAPE = Shape(
 class Letters:
     """A tokenizer of single characters: a = 0, b = 1, ...; with an end token and sentinels."""
 
-    vocab_size, end, prefix, suffix, middle = 40, 30, 31, 32, 33
+    vocab_size, end, prefix, suffix, middle, filled = 40, 30, 31, 32, 33, None
 
     def encode(self, text: str) -> list[int]:
         return [ord(letter) - ord("a") for letter in text]
+
+    encode_inside = encode
 
     def decode(self, ids: list[int]) -> str:
         return "".join(chr(token + ord("a")) for token in ids)
@@ -104,6 +106,20 @@ def test_generation_says_why_it_ended() -> None:
         full = complete(model, tokenizer, "abc", 100, sampling)  # type: ignore[arg-type]
         assert (full.ended, full.tokens) == ("context", 45) or full.ended == "end"
     assert outcomes == {"length", "end"}
+
+
+def test_generation_ends_where_what_was_filled_in_does() -> None:
+    model, tokenizer = Decoder.fresh(SHAPE, 2), Letters()
+
+    def filled(seed: int) -> Completion:
+        return complete(model, tokenizer, "ab<FILL>c", 20, Sampling(1.5, seed=seed))  # type: ignore[arg-type]
+
+    seed = next(seed for seed in range(50) if filled(seed).ended == "length")
+    whole = filled(seed)
+    letter = whole.text[6]
+    tokenizer.filled = ord(letter) - ord("a")  # type: ignore[assignment]
+    answer = filled(seed)
+    assert (answer.text, answer.ended) == (whole.text[: whole.text.index(letter)], "end")
 
 
 def test_prompts_that_cannot_be_read_are_refused() -> None:

@@ -1,9 +1,7 @@
-"""Realised shares against the integral of the shares, worked out otherwise, at every prefix of the run."""
+"""Weights of any shape against the same YAML read by other code: shares, their integrals, and what is refused."""
 
 import math
-from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,71 +10,18 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from training import kernels
 from training.config import Phase, TrainConfig
-from training.mixture import Mixture, Stretch, caps, fresh_equivalent, infeasible, stretches
+from training.mixture import Mixture, Stretch, caps, fresh_equivalent, infeasible, kernels, stretches
 from training.mixture.pieces import integrated
-from training.steps import problems
+from training.steps import Steps, problems
 
-Weights = list[list[tuple[int, int]]]
 SOURCES = ("a", "b", "c", "d", "e", "f")
-
-
-def line(first: tuple[float, ...], last: tuple[float, ...]) -> Any:
-    return lambda at: tuple(a + (b - a) * at for a, b in zip(first, last, strict=True))
 
 
 def run(phases: list[Any], steps: int = 10, **changes: Any) -> TrainConfig:
     """A run of `steps` steps of one sequence of 8 tokens."""
     given = {"data": "run", "steps": steps, "context": 8, "batch": {"sequences": 1}, "phases": phases}
     return TrainConfig.model_validate({**given, **changes})
-
-
-@st.composite
-def mixtures(draw: st.DrawFn) -> tuple[list[int], Weights, int]:
-    """Lengths of phases, (start, end) weights by phase and source, slots."""
-    sources = draw(st.integers(1, 7))
-    weight = st.tuples(st.integers(0, 9), st.integers(0, 9))
-    phase = st.lists(weight, min_size=sources, max_size=sources).filter(
-        lambda ws: sum(a for a, _ in ws) > 0 and sum(b for _, b in ws) > 0
-    )
-    phases = draw(st.lists(phase, min_size=1, max_size=6))
-    lengths = draw(st.lists(st.integers(1, 9), min_size=len(phases), max_size=len(phases)))
-    return lengths, phases, draw(st.integers(1, 120))
-
-
-def made(lengths: list[int], phases: Weights, slots: int) -> Mixture:
-    parts = []
-    for length, weights in zip(lengths, phases, strict=True):
-        first, last = sum(a for a, _ in weights), sum(b for _, b in weights)
-        parts.append(Stretch(length, line(tuple(a / first for a, _ in weights), tuple(b / last for _, b in weights))))
-    return Mixture(parts, slots)
-
-
-def integral(lengths: list[int], phases: Weights, slots: int, slot: int, source: int) -> Fraction:
-    """The source's share, integrated up to `slot` in exact arithmetic."""
-    total, begin = Fraction(0), Fraction(0)
-    for length, weights in zip(lengths, phases, strict=True):
-        size = Fraction(length * slots, sum(lengths))
-        x = min(max(slot - begin, Fraction(0)), size) / size
-        first = Fraction(weights[source][0], sum(a for a, _ in weights))
-        last = Fraction(weights[source][1], sum(b for _, b in weights))
-        total += size * (first * x + (last - first) * x * x / 2)
-        begin += size
-    return total
-
-
-@given(mixtures())
-def test_no_source_is_ever_a_sequence_away_from_its_integral(case: tuple[list[int], Weights, int]) -> None:
-    lengths, phases, slots = case
-    mixture = made(lengths, phases, slots)
-    chosen = mixture.sources(0, slots)
-    sources = len(phases[0])
-    bound = 1 - 1 / (2 * sources - 2) if sources > 1 else 0
-    for source in range(sources):
-        counts = np.concatenate([[0], np.cumsum(chosen == source)])
-        for slot in range(slots + 1):
-            assert abs(counts[slot] - integral(lengths, phases, slots, slot, source)) <= bound + 1e-6
 
 
 # Any phases: the truth is the same YAML read by other code, and integrated by Gauss's rule on many small intervals.
@@ -190,15 +135,18 @@ def expected(config: TrainConfig, phases: list[Any], sizes: dict[str, int], slot
 @given(st.data())
 def test_token_shares_stay_within_two_sequences_of_their_integral_at_every_prefix(data: st.DataObject) -> None:
     config, phases, sizes = data.draw(curricula())
-    mixture = Mixture.of(config, tuple(sizes), tuple(sizes.values()))
-    chosen = mixture.sources(0, mixture.slots)
+    mixture = Mixture.of(config, Steps.of(config), tuple(sizes), tuple(sizes.values()))
+    (schedule,) = mixture.stages
+    chosen = schedule.sources(0, config.steps)
     counts = np.concatenate([np.zeros((1, len(sizes))), np.cumsum(np.eye(len(sizes))[chosen], axis=0)])
-    wanted = np.array([mixture.integral(slot) for slot in range(mixture.slots + 1)])
+    wanted = np.array([mixture.due(step) / 8 for step in range(config.steps + 1)])
     assert np.abs(counts - wanted).max() <= 1 + 1e-6  # two are promised; the method keeps less than one
-    for slot in {*data.draw(st.lists(st.integers(0, mixture.slots), min_size=2, max_size=3)), mixture.slots}:
+    for slot in {*data.draw(st.lists(st.integers(0, config.steps), min_size=2, max_size=3)), config.steps}:
         assert np.abs(wanted[slot] - expected(config, phases, sizes, slot)).max() < 1e-6
-        assert mixture.counts(slot).tolist() == counts[slot].tolist()
-    assert mixture.counts(mixture.slots).sum() == mixture.slots
+        assert np.abs(schedule.integral(slot) - wanted[slot]).max() < 1e-6
+        assert schedule.counts(slot).tolist() == counts[slot].tolist()
+    assert np.abs(mixture.tokens / 8 - wanted[-1]).max() < 1e-6
+    assert np.abs(mixture.sequences - counts[-1:]).max() <= 1
 
 
 @pytest.mark.parametrize("slots", [10**4, 10**11])
@@ -216,10 +164,16 @@ def test_integrals_of_curves_are_those_of_their_closed_forms(slots: int) -> None
             (cosine, slots * (0.5 * x + 0.4 * (x / 2 - math.sin(math.pi * x) / (2 * math.pi)))),
             (rational, slots * math.log((2 + 9 * x) / 2) / 9),
         ):
-            piece = min(int(np.searchsorted(pieces.bounds, x * slots, side="right")) - 1, len(pieces.bounds) - 2)
-            assert abs(kernels.integral(x * slots, piece, 0, *pieces) - truth) < max(1e-12 * slots, 1e-8)
+            allowed = max(1e-12 * slots, 1e-8)
+            assert abs(pieces.integral(x * slots)[0] - truth) < allowed
+            piece = kernels.piece_at(x * slots, pieces.bounds)
+            assert abs(kernels.integral(x * slots, piece, 0, *pieces[:3]) - truth) < allowed
             if 0 < truth < pieces.totals[-1, 0]:
-                assert abs(kernels.due(truth, 0, 0, *pieces)[1] - x * slots) < max(1e-10 * slots, 1e-6)
+                assert abs(kernels.reached(truth, 0, 0, *pieces)[1] - x * slots) < max(1e-10 * slots, 1e-6)
+            later = pieces.since(0.3 * slots, 4)  # another start and unit
+            there = pieces.integral(x * slots) - pieces.integral(0.3 * slots)
+            if x >= 0.3:
+                assert np.abs(later.integral((x - 0.3) * slots / 4) * 4 - there).max() < allowed
 
 
 def test_weights_that_almost_vanish_are_integrated_all_the_same() -> None:
@@ -229,46 +183,6 @@ def test_weights_that_almost_vanish_are_integrated_all_the_same() -> None:
     pieces = integrated([Stretch(1, shares)], 10**6)
     assert abs(pieces.totals[-1, 0] - 10**6 * 1e-9 * math.log((1 + 1e-9) / 1e-9)) < 1e-6
     assert 20 < len(pieces.bounds) < 200
-
-
-def test_constant_and_linear_shares_come_out_over_every_window() -> None:
-    mixture = Mixture(
-        [Stretch(1, line((0.7, 0.2, 0.1), (0.7, 0.2, 0.1))), Stretch(3, line((0.7, 0.2, 0.1), (0.1, 0.2, 0.7)))], 8000
-    )
-    chosen = mixture.sources(0, 8000)
-    for begin in range(0, 1900, 100):
-        shares = np.bincount(chosen[begin : begin + 100], minlength=3) / 100
-        assert np.abs(shares - (0.7, 0.2, 0.1)).max() <= 0.02
-    for begin in range(2000, 7900, 100):
-        x = (begin + 50 - 2000) / 6000
-        shares = np.bincount(chosen[begin : begin + 100], minlength=3) / 100
-        assert np.abs(shares - (0.7 - 0.6 * x, 0.2, 0.1 + 0.6 * x)).max() <= 0.02
-
-
-def test_any_slot_can_be_asked_for_by_itself() -> None:
-    slots = 5000
-    phases = [
-        {"weights": {"a": 0.5, "g": {"weight": {"from": 0.1, "to": 2, "shape": "cosine"}, "of": ["b", "c"]}}},
-        {"weights": {"a": 0.1, "b": {"points": [[0, 1], [0.4, 3]], "shape": "step"}}},
-    ]
-    mixture = Mixture.of(run(phases, slots), ("a", "b", "c"), (5, 10, 20))
-    whole = mixture.sources(0, slots)
-    for begin, end in ((4990, 5000), (0, 3), (1023, 1025), (1024, 2048), (1000, 3500), (5000, 5000), (7, 7)):
-        assert mixture.sources(begin, end).tolist() == whole[begin:end].tolist()
-        counts, given = mixture.stretch(begin, end)
-        assert given.tolist() == whole[begin:end].tolist() and counts.tolist() == mixture.counts(begin).tolist()
-        assert mixture.counts(begin).tolist() == np.bincount(whole[:begin], minlength=3).tolist()
-    for source in range(3):
-        places = np.flatnonzero(whole == source)
-        for number in (0, 1, len(places) // 2, len(places) - 1):
-            assert mixture.slot(source, number) == places[number]
-        with pytest.raises(IndexError, match=f"has {len(places)} sequences"):
-            mixture.slot(source, len(places))
-
-
-def test_a_source_without_weight_is_never_read() -> None:
-    mixture = Mixture([Stretch(1, line((0.5, 0.0, 0.5), (0.1, 0.0, 0.9)))], 3000)
-    assert 1 not in mixture.sources(0, 3000)
 
 
 def test_weights_are_normalised_at_every_moment() -> None:
@@ -294,8 +208,9 @@ def test_temperature_lifts_small_sources() -> None:
 
 def test_a_step_is_a_jump_and_a_bend_is_none() -> None:
     weights = {"a": 1, "b": {"points": [[0.25, 1], [0.5, 3]], "shape": "step"}, "c": {"points": [[0.1, 1], [0.9, 2]]}}
-    mixture = Mixture.of(run([{"weights": weights}, {"weights": {"a": 1}}], 200), ("a", "b", "c"), (1, 1, 1))
-    assert mixture.jumps == pytest.approx((50, 100))
+    config = run([{"weights": weights}, {"weights": {"a": 1}}], 200)
+    mixture = Mixture.of(config, Steps.of(config), ("a", "b", "c"), (1, 1, 1))
+    assert mixture.jumps == pytest.approx((0.25, 0.5))
 
 
 def test_budgets_of_tokens() -> None:
@@ -383,47 +298,3 @@ def test_repeated_text_is_worth_what_muennighoff_et_al_found() -> None:
         series = sum(kept**k for k in range(passes))
         assert fresh_equivalent(1e9, passes) == pytest.approx(1e9 * series, rel=0.03)
     assert fresh_equivalent(1, 4) / 4 > 0.92  # four passes are almost as good as fresh text
-
-
-def test_a_long_run_is_counted_as_far_as_is_asked_and_goes_on_from_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("training.mixture.mixture.KEPT", 4)
-    weights = {"a": [1, 3], "b": {"from": 2, "to": 1, "shape": "cosine"}, "c": 1}
-    config = run([{"weights": weights}], 40_000)
-    made = [Mixture.of(config, ("a", "b", "c"), (1, 1, 1), folder) for folder in (None, tmp_path)]
-    whole, kept = made
-    assert kept.sequences.tolist() == pytest.approx(whole.counts(40_000).tolist(), abs=1)
-    assert not list(tmp_path.iterdir())
-    kept.counts(10_000)
-    (file,) = tmp_path.iterdir()
-    assert 0 < file.stat().st_size <= 10 * 3 * 8  # no further than asked
-    kept.counts(25_000)
-    worked: list[int] = []
-    schedule = kernels.schedule
-
-    def counted(begin: int, end: int, *rest: Any) -> None:
-        worked.append(end - begin)
-        schedule(begin, end, *rest)
-
-    monkeypatch.setattr(kernels, "schedule", counted)
-    other = Mixture.of(config, ("a", "b", "c"), (1, 1, 1), tmp_path)
-    assert other.counts(25_000).tolist() == whole.counts(25_000).tolist()
-    assert sum(worked[:2]) < 6 * 1024
-    for slot in (3, 24_999, 33_333, 40_000):
-        assert other.counts(slot).tolist() == whole.counts(slot).tolist()
-    assert other.slot(1, 9_000) == whole.slot(1, 9_000)
-
-    damaged = bytearray(file.read_bytes())
-    damaged[24 * 7 : 24 * 7 + 4] = b"1234"
-    file.write_bytes(damaged[:-5])
-    again = Mixture.of(config, ("a", "b", "c"), (1, 1, 1), tmp_path)
-    assert [again.counts(slot).tolist() for slot in (6_000, 40_000)] == [
-        whole.counts(slot).tolist() for slot in (6_000, 40_000)
-    ]
-    assert (
-        Mixture.of(config, ("a", "b", "c"), (1, 1, 1), tmp_path).counts(33_000).tolist()
-        == whole.counts(33_000).tolist()
-    )
-    Mixture.of(run([{"weights": {"a": 1, "b": 1, "c": 2}}], 40_000), ("a", "b", "c"), (1, 1, 1), tmp_path).counts(9000)
-    assert len(list(tmp_path.iterdir())) == 2

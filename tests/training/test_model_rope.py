@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.config.model import RopeScaling
+from training.config.rope import RopeScaling
 from training.model.rope import frequencies, magnitude, rotate, rotations
 
 FACTORS = st.floats(1.0, 64.0)

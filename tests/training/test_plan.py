@@ -58,14 +58,21 @@ def test_a_plan_of_stored_tokens_is_what_the_run_does(recipe: Path, tmp_path: Pa
     for name, source in plan.sources.items():
         documents = store.train[store.sources.index(name)]
         assert source.tokens == documents.count_tokens
-        assert source.epochs == pytest.approx(source.needed / documents.count_tokens, abs=1e-9)
+        assert source.epochs == pytest.approx(source.needed / documents.count_tokens, abs=64 / documents.count_tokens)
+        assert plan.epochs(name)[-1] == pytest.approx(source.epochs) and source.most == 50
         assert source.share == pytest.approx(source.needed / plan.tokens)
     assert plan.parameters == json.loads((out / "run.json").read_text())["model"]["parameters"]
     by_step = {row["step"]: row for row in rows}
     assert plan.moments[0].step == 1 and plan.moments[-1].step == 20
     for moment in plan.moments:
         assert moment.lr == pytest.approx(by_step[moment.step]["lr"]) and moment.sequences == 4
+        assert moment.context == 64
         assert sum(moment.shares.values()) == pytest.approx(1)
+    assert plan.course.lr == pytest.approx([by_step[step]["lr"] for step in plan.course.steps])
+    assert plan.course.tokens == [by_step[step]["tokens"] for step in plan.course.steps]
+    for name in plan.sources:
+        passes = [by_step[step]["epoch_by_source"][name] for step in plan.course.steps]
+        assert plan.epochs(name) == pytest.approx(passes, abs=2 * 64 / plan.sources[name].tokens)
     assert plan.moments[0].shares == pytest.approx({"code": 0.25, "prose": 0.75})
     assert plan.moments[-1].shares["code"] == pytest.approx(0.15 / 1.15, abs=0.01)  # weights 0.15 and 1 in its middle
 
@@ -88,14 +95,76 @@ def test_the_command_says_what_train_would_refuse(recipe: Path, tmp_path: Path) 
     fine = run.invoke(app, ["plan", str(recipe)])
     assert fine.exit_code == 0, fine.output
     assert "20 steps, 5,120 tokens" in fine.stdout and "about " in fine.stdout and "advice" not in fine.stdout
+    assert "share of tokens by source" in fine.stdout and "AAAA" in fine.stdout
     made = json.loads(run.invoke(app, ["plan", str(recipe), "--json"]).stdout)
     assert made["exact"] is False and set(made["sources"]) == {"code", "prose"}
+    series = made["series"]
+    assert series["steps"] == list(range(1, 21)) and series["tokens"] == [256 * n for n in range(1, 21)]
+    assert series["shares"]["code"][:10] == pytest.approx([0.25] * 10) and series["rows"] == [4] * 20
+    for name, source in made["sources"].items():
+        assert series["epochs"][name][-1] == pytest.approx(source["epochs"])
+        assert series["read"][name][-1] == pytest.approx(source["needed"], abs=64)
     often = run.invoke(app, ["plan", str(recipe), "--set", "max_epochs=0.01"])
-    assert often.exit_code == 2 and "epochs" in often.stderr and "20 steps" in often.stdout
+    assert often.exit_code == 2 and "epochs" in often.stderr and "20 steps" in often.stdout and "!!!" in often.stdout
+    budget = run.invoke(app, ["plan", str(recipe), "--set", "phases=[{tokens: 1000000}]"])
+    assert budget.exit_code == 2 and "take about" in budget.stderr
+    assert "learning rate" in budget.stdout and "there can be no such mixture" in budget.stdout
     unknown = run.invoke(app, ["plan", str(recipe), "--set", "phases=[{weights: {cod: 1}}]"])
     assert unknown.exit_code == 2 and "did you mean 'code'?" in unknown.stderr
     limited = run.invoke(app, ["plan", str(recipe), "--limit", "3"], env={"TERM": "dumb", "COLUMNS": "200"})
     assert limited.exit_code == 2 and "--limit" in limited.stderr
+
+
+def test_stages_and_rearranged_shares_are_in_the_plan(recipe: Path) -> None:
+    phases = "phases=[{share: 1, weights: {code: 1, prose: 3}}, {share: 3, weights: {prose: 1}, context: 128}]"
+    overrides = [phases, "batch={sequences: 8, ramp: {start: 4, share: 0.2}}", "fim={code: {rate: 0.7}}"]
+    plan = make_plan(ConfigFile.read(recipe, overrides), None)
+    first, second = plan.stages
+    assert (first.step, first.context, first.rows[0]) == (1, 64, 4) and (second.context, second.rows) == (128, (4, 4))
+    assert first.tokens + second.tokens == plan.tokens
+    assert first.tokens == pytest.approx(plan.tokens / 4, abs=8 * 64)
+    assert sum(source.needed for source in plan.sources.values()) == pytest.approx(plan.tokens, abs=4 * 128)
+    assert {name: source.fim for name, source in plan.sources.items()} == {"code": 0.7, "prose": 0}
+    # twice the context is 12 x layers x width x 64 operations more for each token of the second stage
+    short = make_plan(ConfigFile.read(recipe, [phases.replace("128", "64"), *overrides[1:]]), None)
+    assert len(short.stages) == 1
+    assert plan.flops - short.flops == pytest.approx(12 * 1 * 32 * 64 * second.tokens)
+
+
+def test_padding_is_in_the_plan_once_tokens_are_counted(recipe: Path, tmp_path: Path) -> None:
+    overrides = ["packing=best_fit", "phases=[{weights: {code: 1, prose: 1}}, {weights: {prose: 1}, context: 32}]"]
+    config = ConfigFile.read(recipe, overrides).load(TrainConfig)
+    order = Order(config, prepare(config, tmp_path / "run")[1])
+    plan = make_plan(ConfigFile.read(recipe, overrides), tmp_path / "run")
+    code, prose = plan.sources["code"], plan.sources["prose"]
+    assert code.padding == pytest.approx(order.padding(0, 0))
+    first, second = plan.stages
+    # half of the first stage's tokens are prose, and all of the second one's
+    mean = (order.padding(1, 0) * first.tokens / 2 + order.padding(1, 1) * second.tokens) / prose.needed
+    assert prose.padding == pytest.approx(mean)
+    assert second.padding == pytest.approx(order.padding(1, 1)) and plan.packing == "best_fit"
+    assert "packed by best_fit" in CliRunner().invoke(app, ["plan", str(recipe), "--set", "packing=best_fit"]).stdout
+    estimate = make_plan(ConfigFile.read(recipe, overrides), None)
+    assert estimate.stages[0].padding is None and estimate.sources["code"].padding is None
+
+
+def test_the_command_draws_files(recipe: Path, tmp_path: Path) -> None:
+    run = CliRunner()
+    for name, root in (("plan.svg", "svg"), ("new/plan.html", "html")):
+        done = run.invoke(app, ["plan", str(recipe), "--draw", str(tmp_path / name)])
+        assert done.exit_code == 0 and f"drawn: {tmp_path / name}" in done.stderr
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert text.endswith(f"</{root}>") and "code" in text and "<polygon" in text
+    path = tmp_path / "refused.svg"
+    refused = run.invoke(app, ["plan", str(recipe), "--json", "--set", "max_epochs=0.01", "--draw", str(path)])
+    assert refused.exit_code == 2 and json.loads(refused.stdout)["problems"]
+    assert "cannot be done" in path.read_text(encoding="utf-8")
+    quiet = {"TERM": "dumb", "COLUMNS": "200"}
+    other = run.invoke(app, ["plan", str(recipe), "--draw", str(tmp_path / "plan.png")], env=quiet)
+    assert other.exit_code == 2 and ".svg, .html" in other.stderr and not (tmp_path / "plan.png").exists()
+    curation = Path(__file__).parents[2] / "configs" / "curate" / "web.yaml"
+    none = run.invoke(app, ["plan", str(curation), "--draw", str(path)], env=quiet)
+    assert none.exit_code == 2 and "curation has none" in none.stderr
 
 
 def continued(**changes: Any) -> TrainConfig:

@@ -146,6 +146,18 @@ def test_shares_of_sources_stand_beside_what_the_mixture_asks_for(trained: Path)
     assert shown[8]["code"] == near(share / weight)
 
 
+def test_planned_shares_of_the_whole_run_stand_beside_those_that_were_seen(trained: Path) -> None:
+    page = Page(write_report(trained))
+    planned, seen = tips(page, "shares of tokens, planned"), tips(page, "shares of tokens, seen")
+    assert list(planned) == list(seen) == list(range(1, 9))
+    for step, numbers in planned.items():
+        # the weights' mean over the step, in the middle of it
+        assert numbers["code"] == pytest.approx((1 + 2 * (step - 0.5) / 8) / 4, rel=1e-5)
+        assert numbers["code"] + numbers["prose"] == pytest.approx(1, abs=1e-5)
+        assert seen[step]["code"] + seen[step]["prose"] == pytest.approx(1, abs=1e-5)
+    assert page.tags >= {"polygon"} and page.charts["shares of tokens, planned"]["marks"] == []
+
+
 def test_lines_are_where_the_numbers_are(trained: Path) -> None:
     metrics = journal(trained, "metrics")
     chart = Page(write_report(trained)).charts["training loss"]
@@ -274,6 +286,14 @@ def test_trackers_have_what_the_journals_have(trained: Path) -> None:
     held = [(event.step, event.value) for event in accumulator.Scalars("evaluation/loss/prose")]
     expected = [(row["step"], pytest.approx(row["loss"]["prose"])) for row in journal(trained, "evaluations")]
     assert held == expected
+
+
+def test_an_axis_of_one_value_is_not_that_of_its_rounding() -> None:
+    drawn = Chart("", [Line("a", [(1, 1000.0), (2, 1000.0 + 1e-9), (3, 1000.0)])]).drawn()
+    words = [text for _, text in drawn["across"]]
+    assert len(words) >= 2 and len(set(words)) == len(words)
+    ys = [float(point.split(",")[1]) for point in drawn["lines"][0]["parts"][0].split()]
+    assert ys == pytest.approx([50.0] * 3, abs=0.01)
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=1, max_size=3000), st.booleans())

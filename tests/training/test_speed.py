@@ -53,13 +53,14 @@ def test_devices_are_found_by_their_names(name: str, tera: float | None) -> None
 
 def test_utilisation_is_operations_by_peak() -> None:
     model = Decoder.fresh(Shape.of(ModelSettings(layers=1, width=16, heads=2, kv_heads=1, hidden=32), 64, 32), 0)
-    speed = Speed.of(MeterSettings(peak=2.0), model, 32, CPU)
-    shares = speed.utilisation(1e6)
-    assert shares["mfu"] == pytest.approx(1e6 * speed.operations.palm / 2e12)
-    assert shares["mfu_causal"] == pytest.approx(1e6 * speed.operations.causal / 2e12)
+    speed = Speed.of(MeterSettings(peak=2.0), model, (32, 128), CPU)
+    for context in (32, 128):
+        shares, counted = speed.utilisation(1e6, context), Operations.of(model, context)
+        assert shares["mfu"] == pytest.approx(1e6 * counted.palm / 2e12)
+        assert shares["mfu_causal"] == pytest.approx(1e6 * counted.causal / 2e12)
     assert json.loads(json.dumps(speed.record()))["measured_peak"] is None
-    unknown = Speed.of(MeterSettings(), model, 32, CPU)
-    assert unknown.peak is None and set(unknown.utilisation(1e6).values()) == {None}
+    unknown = Speed.of(MeterSettings(), model, [32], CPU)
+    assert unknown.peak is None and set(unknown.utilisation(1e6, 32).values()) == {None}
 
 
 def test_a_measured_peak_is_of_the_order_of_what_a_product_takes() -> None:

@@ -5,20 +5,43 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.configfile import ConfigError
+from training.ledger import stretch, tables, write
 from training.order import Order
 from training.packing import batch
 from training.trace import Trace, last_step, render_document, render_step, trace_document, trace_step
 
+LENGTHS = [
+    {"share": 1, "weights": {"code": [1, 0], "prose": 1}},
+    {"share": 1, "context": 96, "weights": {"code": 1, "prose": [1, 2]}},
+]
+SETTINGS: dict[str, dict[str, Any]] = {
+    "even": {"batch": {"sequences": 4}},
+    "ramp": {"batch": {"sequences": 6, "ramp": {"start": 2, "share": 0.5}}},
+    "lengths": {"batch": {"sequences": 4}, "phases": LENGTHS, "fim": {"code": {"cuts": "syntax"}}},
+    "best fit": {
+        "batch": {"sequences": 4},
+        "packing": "best_fit",
+        "phases": LENGTHS,
+        "fim": {"code": {"cuts": "lines"}, "prose": {"level": "context"}},
+    },
+    "buckets": {"batch": {"sequences": 4}, "packing": "buckets", "fim": {"code": {"rate": 1.0, "level": "context"}}},
+}
 
-@pytest.fixture(params=[{"sequences": 4}, {"sequences": 6, "ramp": {"start": 2, "share": 0.5}}], ids=["even", "ramp"])
+
+every_kind = pytest.mark.parametrize("run", SETTINGS.values(), ids=SETTINGS, indirect=True)
+
+
+@pytest.fixture
 def run(stored: Callable[..., Any], tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Path, Order]:
-    """A training run's folder, and its order, with batches of one size and with batches that grow."""
+    """A training run's folder, and its order."""
+    kind = getattr(request, "param", SETTINGS["ramp"])
     texts = {
         "code": [f"def f{i}(x):\n    return x + {i}\n" * (i % 7 + 1) for i in range(40)],
         "prose": [f"Sentence {i}. " * (i % 30) for i in range(15)],
@@ -28,14 +51,13 @@ def run(stored: Callable[..., Any], tmp_path: Path, request: pytest.FixtureReque
         out=tmp_path,
         steps=25,
         context=48,
-        batch=request.param,
-        fim={"code": {}},
-        phases=[{"weights": {"code": [1, 0], "prose": 1}}],
+        **{"fim": {"code": {}}, "phases": [{"weights": {"code": [1, 0], "prose": 1}}], **kind},
     )
     (tmp_path / "run.json").write_text(json.dumps({"config": config.model_dump(mode="json")}))
     return tmp_path, Order(config, store)
 
 
+@every_kind
 def test_a_step_is_the_documents_of_its_batch(run: tuple[Path, Order]) -> None:
     folder, order = run
     store = order.store
@@ -43,7 +65,8 @@ def test_a_step_is_the_documents_of_its_batch(run: tuple[Path, Order]) -> None:
     made = batch(order, 2)  # steps of a trace count from 1, like those of the metrics
     for row in range(len(made.inputs)):
         mine = [piece for piece in pieces if piece.row == row]
-        assert sum(piece.length for piece in mine) == 48
+        filled = sum(piece.length for piece in mine)
+        assert filled == 48 or (filled < 48 and order.config.packing != "concatenate")
         assert {piece.source for piece in mine} == {store.sources[made.sources[row]]}
         shown = made.inputs[row][made.segments[row] == 0].tolist()
         assert store.tokenizer.decode(shown).startswith(mine[0].text[:20])
@@ -53,9 +76,10 @@ def test_a_step_is_the_documents_of_its_batch(run: tuple[Path, Order]) -> None:
         assert piece.mode == "plain" or (piece.source == "code" and piece.mode in ("psm", "spm"))
 
 
+@every_kind
 def test_whole_texts_are_those_that_the_batch_decodes_to(run: tuple[Path, Order]) -> None:
     folder, order = run
-    for step in (1, 8, 25):
+    for step in (1, 8, 17, 25):
         made, pieces = batch(order, step - 1), trace_step(folder, step, whole=True)
         for row in range(len(made.inputs)):
             shown = [
@@ -67,6 +91,7 @@ def test_whole_texts_are_those_that_the_batch_decodes_to(run: tuple[Path, Order]
             ]
 
 
+@every_kind
 def test_a_document_is_found_in_every_step_that_saw_it_and_no_other(run: tuple[Path, Order]) -> None:
     folder, order = run
     steps = {n: trace_step(folder, n) for n in range(1, 26)}
@@ -82,7 +107,7 @@ def test_a_document_is_found_in_every_step_that_saw_it_and_no_other(run: tuple[P
                 if p.id == traced.id
             ]
             visits = [(v.step, v.row, v.epoch, v.start, v.length, v.mode) for v in traced.visits]
-            assert visits == sorted(expected, key=lambda visit: (visit[2], visit[3]))
+            assert visits == expected
             found += len(visits)
     assert found == sum(map(len, steps.values()))
 
@@ -174,3 +199,56 @@ def test_a_row_that_moved_is_found_and_one_that_is_gone_is_not(run: tuple[Path, 
         number = traced.id.removeprefix("code-")
         assert traced.origin == (f"code.jsonl#{number}" if traced.id in left else None)
     assert gone not in left and left
+
+
+@every_kind
+def test_the_ledger_has_every_piece_of_every_step(run: tuple[Path, Order], tmp_path: Path) -> None:
+    folder, order = run
+    journal(folder / "metrics.jsonl", [{"step": n} for n in range(1, 21)])
+    journal(folder / "events.jsonl", [{"step": 3, "event": "skipped"}, {"step": 5, "event": "waiting"}])
+    trace, path = Trace(folder), tmp_path / "ledger.parquet"
+    assert write(trace, stretch(trace, "1:25"), path) == len(pq.read_table(path))
+    assert [file.name for file in tmp_path.glob("*ledger*")] == ["ledger.parquet"]
+    expected = [
+        {
+            "step": step,
+            "row": piece.row,
+            "slot": order.steps.slot(step - 1) + piece.row,
+            "column": sum(before.length for before in pieces[:i] if before.row == piece.row),
+            **{name: getattr(piece, name) for name in ("source", "id", "epoch", "start", "length", "mode")},
+            "skipped": None if step > 20 else step == 3,
+        }
+        for step in range(1, 26)
+        for pieces in [trace_step(folder, step)]
+        for i, piece in enumerate(pieces)
+    ]
+    assert pq.read_table(path).to_pylist() == expected
+    assert all(field.metadata[b"description"] for field in pq.read_schema(path))
+    for asked, steps in ((":", range(1, 21)), ("7:", range(7, 21)), (":2", range(1, 3)), ("24:25", range(24, 26))):
+        assert stretch(trace, asked) == steps
+        found = [row for _, table in tables(trace, steps) for row in table.to_pylist()]
+        assert found == [row for row in expected if row["step"] in steps]
+    for asked in ("0:3", "5:4", "1:26", "3", "a:b", "25:"):
+        with pytest.raises(ConfigError, match=f"--steps {asked}: "):
+            stretch(trace, asked)
+
+
+def test_the_ledger_answers_questions(run: tuple[Path, Order], tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="asks the ledger")
+    folder, order = run
+    trace, path = Trace(folder), tmp_path / "ledger.parquet"
+    write(trace, range(1, 26), path)
+    asked = duckdb.sql(f"select source, sum(length) from '{path}' group by source order by source").fetchall()
+    rows = np.concatenate([order.table(n)[0] for n in range(25)])  # all of them full
+    assert asked == [(name, int((rows == i).sum()) * 48) for i, name in enumerate(order.store.sources)]
+
+
+def test_a_ledger_that_cannot_be_whole_is_not_there(
+    run: tuple[Path, Order], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = run
+    trace, path = Trace(folder), tmp_path / "ledger.parquet"
+    monkeypatch.setattr(type(trace.store.train[0]), "names", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write(trace, range(1, 26), path)
+    assert not [*tmp_path.glob("*ledger*")]

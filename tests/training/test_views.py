@@ -272,6 +272,43 @@ def test_a_shard_that_lost_rows_is_still_matched_by_ids(stocked: Callable[..., A
         prepare(TrainConfig.model_validate({**config.model_dump(mode="json"), "sources": asked}), tmp_path / "out")
 
 
+@pytest.mark.parametrize("ledger", [True, False])
+def test_long_documents_come_more_often_by_their_tokens(tmp_path: Path, byte_pairs: Path, ledger: bool) -> None:
+    from training.plan import make_plan
+
+    rows = rows_of(150)
+    run = written(tmp_path / "run", rows, ledger=ledger)
+    config: dict[str, Any] = {
+        "data": str(run),
+        "steps": 3,
+        "context": 32,
+        "batch": {"sequences": 4},
+        "tokenizer": {"path": str(byte_pairs)},
+        "max_epochs": 1000,
+        "evaluation": {"holdout": 0.2},
+        "sources": {
+            "upsampled": {"of": "web", "repeat": {"by": "tokens", "times": [[1, 1], [60, 3], [100, 5]]}},
+            "between": {"of": "web", "where": {"tokens": [40, 80]}, "order": {"by": "tokens"}},
+        },
+    }
+    tokenizer, store = prepare(TrainConfig.model_validate(config), tmp_path / "out")
+    sizes = {row["id"]: len(tokenizer.encode(row["text"])) for row in rows}
+    train, held = ids(store, "web")
+    upsampled, between = ids(store, "upsampled"), ids(store, "between")
+    often = {name: 1 + 2 * (sizes[name] >= 60) + 2 * (sizes[name] >= 100) for name in train}
+    assert Counter(upsampled[0]) == Counter(often) and set(often.values()) == {1, 3, 5}
+    assert sorted(upsampled[1]) == sorted(held)  # what is held out comes once
+    assert sorted(between[0]) == sorted(name for name in train if 40 <= sizes[name] <= 80)
+    assert [sizes[name] for name in between[0]] == sorted(sizes[name] for name in between[0])
+    assert sorted(between[1]) == sorted(name for name in held if 40 <= sizes[name] <= 80)
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    about = make_plan(ConfigFile.read(tmp_path / "config.yaml"), None).sources  # a token is taken to have four bytes
+    chosen = {row["id"]: len(row["text"].encode()) for row in rows}
+    heavy = sum(size * (1 + 2 * (size >= 240) + 2 * (size >= 400)) for size in chosen.values())
+    ratio = about["upsampled"].tokens / about["web"].tokens
+    assert ratio == pytest.approx(heavy / sum(chosen.values()), rel=1e-3)
+
+
 def test_what_cannot_be_is_said_with_its_place_before_anything_is_read(tmp_path: Path) -> None:
     run = written(tmp_path / "run", rows_of(9))
     path = tmp_path / "config.yaml"
@@ -281,7 +318,7 @@ def test_what_cannot_be_is_said_with_its_place_before_anything_is_read(tmp_path:
         "  a: {of: wob}\n"
         "  b: {of: web, where: {edu.scor: [1, 2], language: [1, 2], gopher.words: [few]}}\n"
         "  c: {of: web, repeat: {by: language, times: [[1, 2]]}}\n"
-        "  d: {of: web, where: {tokens: [10, null]}, order: {by: gopher.wrds}}\n"
+        "  d: {of: web, where: {tokens: [few]}, order: {by: gopher.wrds}}\n"
     )
     file = ConfigFile.read(path)
     lines = file.error(missing(file.load(TrainConfig))).lines
@@ -296,7 +333,7 @@ def test_what_cannot_be_is_said_with_its_place_before_anything_is_read(tmp_path:
             "'language' has words",
             "'gopher.words' has numbers",
             "'language' has words",
-            "tokens are counted behind this",
+            "'tokens' has numbers",
             "did you mean 'gopher.words'?",
         ),
         strict=True,

@@ -4,7 +4,7 @@ from training.config.base import Settings
 from training.config.batch import BatchSettings, RampSettings
 from training.config.continuing import ContinuingSettings, ReplaySettings
 from training.config.data import (
-    FimSettings,
+    GroupSettings,
     OrderSettings,
     Phase,
     RepeatSettings,
@@ -12,6 +12,8 @@ from training.config.data import (
     TokenizerSettings,
 )
 from training.config.evaluation import EvaluationSettings, SampleSettings
+from training.config.feeding import FeedingSettings
+from training.config.fim import FimSettings
 from training.config.guard import GuardSettings
 from training.config.meter import MeterSettings
 from training.config.model import ModelSettings
@@ -27,8 +29,10 @@ __all__ = [
     "ContinuingSettings",
     "Curve",
     "EvaluationSettings",
+    "FeedingSettings",
     "FimSettings",
     "Group",
+    "GroupSettings",
     "GuardSettings",
     "MeterSettings",
     "ModelSettings",

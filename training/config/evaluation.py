@@ -30,6 +30,8 @@ class EvaluationSettings(Settings):
     """Share of each source's documents that is never trained on, chosen by a hash of the id."""
     tokens: Annotated[int, Field(ge=1)] = 65_536
     """Most tokens of each source that are looked at."""
+    context: Annotated[int, Field(ge=8)] | None = None
+    """Tokens of a sequence, the same in all phases, so that losses can be compared; None is the run's `context`."""
     lengths: tuple[Annotated[int, Field(ge=1)], ...] = (256, 1024, 4096)
     """Where the classes of document lengths begin, in tokens, behind the one that begins at 0; `[]` has one class."""
     samples: SampleSettings | None = None

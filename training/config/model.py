@@ -13,41 +13,9 @@ from pydantic import (
 from pipeline.configfile import nearest
 from training.config.base import Settings
 from training.config.presets import PRESETS
+from training.config.rope import RopeScaling, Theta
 
 _THETA = 10_000.0
-
-
-class RopeScaling(Settings):
-    """How rotary frequencies are stretched for a longer context; the fields are Hugging Face's."""
-
-    rope_type: Literal["linear", "dynamic", "llama3", "yarn"]
-    """`linear` (Chen et al. 2023) divides all frequencies by `factor`; `llama3` (Llama 3 model card, 2024) only slow
-    ones; `yarn` (Peng et al. 2023) slow ones, and sharpens attention; `dynamic` none within the trained context."""
-    factor: Annotated[float, Field(ge=1)]
-    low_freq_factor: Annotated[float, Field(gt=0)] = 1.0
-    """llama3: wavelengths longer than the original context over this are divided in full."""
-    high_freq_factor: Annotated[float, Field(gt=0)] = 4.0
-    """llama3: wavelengths shorter than the original context over this are kept."""
-    original_max_position_embeddings: Annotated[int, Field(ge=1)] = 8192
-    """llama3 and yarn: the context before it was stretched."""
-    beta_fast: Annotated[float, Field(gt=0)] = 32.0
-    """yarn: dimensions that turn more often in the original context are kept."""
-    beta_slow: Annotated[float, Field(gt=0)] = 1.0
-    """yarn: dimensions that turn less often are divided in full."""
-    truncate: bool = True
-    """yarn: the ramp between the two begins and ends at whole dimensions."""
-    attention_factor: Annotated[float, Field(gt=0)] | None = None
-    """yarn: what cosine and sine are multiplied with; None computes it from `factor` and the two below."""
-    mscale: float | None = None
-    mscale_all_dim: float | None = None
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.rope_type == "llama3" and self.low_freq_factor >= self.high_freq_factor:
-            raise ValueError(
-                f"high_freq_factor ({self.high_freq_factor}) must be above low_freq_factor ({self.low_freq_factor})"
-            )
-        return self
 
 
 class ModelSettings(Settings):
@@ -77,8 +45,9 @@ class ModelSettings(Settings):
     feed_forward: Literal["swiglu", "gelu"] = "swiglu"
     """SwiGLU (Shazeer 2020), or one layer with the tanh form of GELU (Hendrycks and Gimpel 2016)."""
     positions: Literal["rotary", "learned"] = "rotary"
-    """Rotary (Su et al. 2021), or an embedding of each place up to `context`. Both count from 0 in every document."""
-    rope_theta: Annotated[float, Field(gt=1)] = _THETA
+    """Rotary (Su et al. 2021), or an embedding of each place up to the longest context of the run. Both count from 0 in
+    every document."""
+    rope_theta: Theta = _THETA
     rope_scaling: RopeScaling | None = None
     biases: Literal["none", "qkv", "attention", "all"] = "none"
     """Which linear layers have one: none; query, key and value; also attention's output; also feed-forward."""

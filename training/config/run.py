@@ -12,8 +12,10 @@ from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 from training.config.base import Settings
 from training.config.batch import BatchSettings
 from training.config.continuing import ContinuingSettings, ReplaySettings
-from training.config.data import FimSettings, Phase, SourceSettings, TokenizerSettings
+from training.config.data import Phase, SourceSettings, TokenizerSettings
 from training.config.evaluation import EvaluationSettings
+from training.config.feeding import FeedingSettings
+from training.config.fim import FimSettings, divided
 from training.config.guard import GuardSettings
 from training.config.meter import MeterSettings
 from training.config.model import ModelSettings
@@ -65,6 +67,7 @@ class TrainConfig(Settings):
     """Times log(Z)^2, added to the loss of each target: keeps the softmax's normaliser Z near one (Chowdhery et al.
     2022, section 5, with 1e-4). What is journalled and evaluated is the loss without it."""
     guard: GuardSettings = GuardSettings()
+    feeding: FeedingSettings = FeedingSettings()
     meter: MeterSettings = MeterSettings()
     tracking: TrackingSettings = TrackingSettings()
     device: Annotated[str, AfterValidator(lambda name: _device(name))] = "auto"
@@ -100,6 +103,7 @@ class TrainConfig(Settings):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
+        divided(self.fim, self.packing)
         if self.continuing is not None:
             _continues(self.continuing, self)
         return self

@@ -40,8 +40,8 @@ def unmeasurable(config: TrainConfig, store: TokenStore) -> list[Problem]:
         at = ("evaluation", "samples", "prompts", number)
         if FILL in prompt and not store.tokenizer.has_fim:
             problems.append(Problem(at, f"the tokenizer has no sentinels to fill {FILL} with"))
-        elif (size := len(store.tokenizer.encode(prompt))) > config.context - 8:  # room for sentinels and an answer
-            problems.append(Problem(at, f"{size} tokens, at most {config.context - 8} fit in the context"))
+        elif (size := len(store.tokenizer.encode(prompt))) > config.contexts[0] - 8:  # room for sentinels and an answer
+            problems.append(Problem(at, f"{size} tokens, at most {config.contexts[0] - 8} fit in the first context"))
     return problems
 
 

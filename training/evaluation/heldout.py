@@ -71,7 +71,8 @@ class HeldOut:
         """Summed loss (lengths,) of a source, on the device, in float64 where it has that."""
         precise = torch.float32 if compute.device.type == "mps" else torch.float64
         sums = torch.zeros(len(self.names), dtype=precise, device=compute.device)
-        size = self._config.batch.at_once
+        context = self._config.evaluation.context or self._config.context
+        size = max(self._config.batch.at_once * self._config.context // context, 1)
         held = self._store.held[self._store.sources.index(source)]
         for batch, shown in validation(self._store, source, self._config):
             classes = self._classes(held, shown)

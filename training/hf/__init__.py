@@ -3,7 +3,7 @@
 from training.hf.check import Check, exported, imported
 from training.hf.config import read_shape
 from training.hf.error import HuggingFaceError
-from training.hf.folder import begun, export, readable
+from training.hf.folder import begun, export
 from training.hf.origin import origin_of
 from training.hf.resize import resized, sub_tokens
 from training.hf.weights import load
@@ -18,7 +18,6 @@ __all__ = [
     "load",
     "origin_of",
     "read_shape",
-    "readable",
     "resized",
     "sub_tokens",
 ]

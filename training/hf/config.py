@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.configfile import nearest
-from training.config.model import RopeScaling
+from training.config.rope import RopeScaling
 from training.hf.architecture import BY_TYPE, Architecture
 from training.hf.error import HuggingFaceError
 from training.model import Shape

@@ -11,31 +11,23 @@ from safetensors.torch import save_file
 from training.hf import check, origin
 from training.hf.architecture import architecture_of
 from training.hf.check import Check
-from training.hf.config import CONFIG, ends, read_shape, written
+from training.hf.config import CONFIG, ends, written
 from training.hf.error import HuggingFaceError
-from training.hf.resize import refuse_context, resized, sub_tokens
+from training.hf.resize import resized, sub_tokens
 from training.hf.weights import WEIGHTS, load, tensors
-from training.model import Decoder, Shape
+from training.model import Decoder
 from training.tokenizer import Tokenizer
 
 
-def readable(folder: Path, context: int) -> Shape:
-    """The shape of a folder's model, if the decoder can be it for sequences of `context`; raises HuggingFaceError."""
-    shape = read_shape(folder)
-    refuse_context(shape, context, folder)
-    return shape
-
-
-def begun(folder: Path, tokenizer: Tokenizer, context: int, out: Path) -> tuple[Decoder, Check]:
-    """The model of a folder, ready to be trained on with this tokenizer and context, and how its logits were checked.
+def begun(folder: Path, tokenizer: Tokenizer, out: Path) -> tuple[Decoder, Check]:
+    """The model of a folder, ready to be trained on with this tokenizer, and how its logits were checked.
 
     What an export will want again of the folder is kept in the run `out`. Raises HuggingFaceError.
     """
-    readable(folder, context)
     model = load(folder)
     checked = check.imported(model, folder)
     origin.keep(folder, out)
-    return resized(model, tokenizer.vocab_size, context, sub_tokens(folder, tokenizer)), checked
+    return resized(model, tokenizer.vocab_size, sub_tokens(folder, tokenizer)), checked
 
 
 def export(model: Decoder, tokenizer: Tokenizer, folder: Path, kept: Path | None = None) -> Check:

@@ -1,4 +1,4 @@
-"""A model for other tokens and longer sequences than it was trained on, disturbed as little as possible.
+"""A model for other tokens than it was trained on, disturbed as little as possible.
 
 A new token begins where its text was: at the mean of the rows of the tokens that the old tokenizer cuts it into (as
 Linly-Chinese-LLaMA-2 did for 8,076 of them); one that has no such tokens, at the mean of all rows, so that it is as
@@ -14,22 +14,11 @@ import torch
 from torch import Tensor
 
 from training.hf.error import HuggingFaceError
-from training.model import Decoder, Shape, rounded
+from training.model import Decoder, rounded
 from training.tokenizer import Tokenizer
 
 Parts = Mapping[int, Sequence[int]]
 """By id of a token: the old ids whose mean it begins at; none for the mean of all."""
-
-
-def refuse_context(shape: Shape, context: int, folder: Path) -> None:
-    """Raise HuggingFaceError if a model cannot read sequences that long."""
-    if context > shape.context and shape.positions == "learned":
-        raise HuggingFaceError(f"{folder}: it has learned positions up to {shape.context}; context is {context}")
-    if context > shape.context and shape.rope_scaling is not None and shape.rope_scaling.rope_type == "dynamic":
-        raise HuggingFaceError(
-            f"{folder}: rope_type: dynamic changes with the length of each sequence beyond {shape.context} tokens, "
-            f"which is not supported; context is {context}"
-        )
 
 
 def sub_tokens(folder: Path, tokenizer: Tokenizer) -> dict[int, tuple[int, ...]]:
@@ -62,26 +51,22 @@ def sub_tokens(folder: Path, tokenizer: Tokenizer) -> dict[int, tuple[int, ...]]
     return found
 
 
-def resized(model: Decoder, vocabulary: int, context: int, parts: Parts | None = None) -> Decoder:
-    """The model for at least `vocabulary` tokens and sequences of `context`; itself if nothing is to be changed.
+def resized(model: Decoder, vocabulary: int, parts: Parts | None = None) -> Decoder:
+    """The model for at least `vocabulary` tokens; itself if nothing is to be changed.
 
     `parts` (from `sub_tokens`) says which tokens are new, of the embedding and of an untied output matrix; rows behind
-    the old ones that it does not name are the mean of all. Layers are shared with the old model, not copied. A longer
-    context changes no weight: rotary positions go on, and training on them is what teaches their use.
+    the old ones that it does not name are the mean of all. Layers are shared with the old model, not copied.
     """
     parts = parts or {}
     rows = model.shape.vocabulary
-    size = {
-        "vocabulary": rows if vocabulary <= rows else rounded(vocabulary),
-        "context": max(context, model.shape.context),
-    }
-    if not parts and size == {"vocabulary": rows, "context": model.shape.context}:
+    size = rows if vocabulary <= rows else rounded(vocabulary)
+    if not parts and size == rows:
         return model
     tensors = model.state_dict()
     for name, role in model.roles().items():
         if role == "head" or name == "embedding.weight":
-            tensors[name] = _rows(tensors[name], size["vocabulary"], parts)
-    return Decoder.holding(model.shape.model_copy(update=size), tensors)
+            tensors[name] = _rows(tensors[name], size, parts)
+    return Decoder.holding(model.shape.model_copy(update={"vocabulary": size}), tensors)
 
 
 def _rows(old: Tensor, count: int, parts: Parts) -> Tensor:

@@ -27,6 +27,9 @@ class Decoder(nn.Module):
     """Tokens in, normalised hidden states out; `output` is the matrix that turns those into logits."""
 
     radians: Tensor | None
+    """Of each pair of a head's dimensions, per position."""
+    magnitude: Tensor | None
+    """What cosine and sine are multiplied with. Both are tensors, so that what is compiled does not contain them."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -40,7 +43,7 @@ class Decoder(nn.Module):
         self.norm = norm(shape)
         self.head = None if shape.tied else nn.Linear(shape.width, shape.vocabulary, bias=False)
         self.register_buffer("radians", None if learned else torch.empty(shape.head_dim // 2), persistent=False)
-        self.magnitude = magnitude(shape.rope_scaling)
+        self.register_buffer("magnitude", None if learned else torch.empty(()), persistent=False)
 
     @classmethod
     def empty(cls, shape: Shape) -> Self:
@@ -48,8 +51,7 @@ class Decoder(nn.Module):
         with torch.device("meta"):
             model = cls(shape)
         model.to_empty(device="cpu")
-        if model.radians is not None:
-            model.radians.copy_(frequencies(shape.head_dim, shape.rope_theta, shape.rope_scaling))
+        model.become(shape)
         return model
 
     @classmethod
@@ -58,9 +60,9 @@ class Decoder(nn.Module):
         with torch.device("meta"):
             model = cls(shape)
         model.load_state_dict(tensors, assign=True)
-        if model.radians is not None:
-            place = model.embedding.weight.device
-            model.radians = frequencies(shape.head_dim, shape.rope_theta, shape.rope_scaling).to(place)
+        for name, buffer in list(model.named_buffers()):
+            setattr(model, name, torch.empty_like(buffer, device=model.embedding.weight.device))
+        model.become(shape)
         return model
 
     @classmethod
@@ -92,6 +94,18 @@ class Decoder(nn.Module):
                         weight.normal_(0.0, scale * weight.shape[1] ** -0.5, generator=generator)
         return model
 
+    def become(self, shape: Shape) -> None:
+        """Go on with the context and the rotary frequencies of `shape`; parameters stay.
+
+        Raises ValueError where the shapes differ in more, or in the rows of learned positions.
+        """
+        if shape != self.shape.at(shape) or (self.positions is not None and shape.context != self.shape.context):
+            raise ValueError("a model can change its context and its rotary frequencies, and nothing else of its shape")
+        self.shape = shape
+        if self.radians is not None and self.magnitude is not None:
+            self.radians.copy_(frequencies(shape.head_dim, shape.rope_theta, shape.rope_scaling))
+            self.magnitude.fill_(magnitude(shape.rope_scaling))
+
     @property
     def output(self) -> Tensor:
         """The output matrix (V, W); with tied embeddings it is the embedding."""
@@ -118,7 +132,9 @@ class Decoder(nn.Module):
         x = self.embedding(tokens)
         if self.positions is not None:
             x = x + self.positions(positions)
-        turn = None if self.radians is None else rotations(positions, self.radians, self.magnitude)
+        turn = None
+        if self.radians is not None and self.magnitude is not None:
+            turn = rotations(positions, self.radians, self.magnitude)
         recompute = self.recompute and cache is None and torch.is_grad_enabled()
         for block in self.blocks:
             x = (

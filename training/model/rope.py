@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from training.config.model import RopeScaling
+from training.config.rope import RopeScaling
 
 __all__ = ["RopeScaling", "frequencies", "magnitude", "rotate", "rotations"]
 
@@ -61,11 +61,10 @@ def magnitude(scaling: RopeScaling | None) -> float:
     return sharpened(1.0)
 
 
-def rotations(positions: Tensor, radians: Tensor, magnitude: float = 1.0) -> tuple[Tensor, Tensor]:
+def rotations(positions: Tensor, radians: Tensor, magnitude: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
     """Cosine and sine for each position: float32, each (S, T, 1, head_dim / 2), from positions (S, T)."""
     angles = positions[:, :, None, None].float() * radians
-    cos, sin = angles.cos(), angles.sin()
-    return (cos, sin) if magnitude == 1.0 else (cos * magnitude, sin * magnitude)
+    return angles.cos() * magnitude, angles.sin() * magnitude
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

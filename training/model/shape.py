@@ -5,10 +5,11 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from training.config import ModelSettings
-from training.config.model import RopeScaling
+from training.config.rope import RopeScaling
 
 VOCABULARY_MULTIPLE = 64
 """Rows of the embedding come in multiples of this: tensor cores and vector units work on whole tiles."""
+_POSITIONS = ("context", "rope_theta", "rope_scaling")
 
 
 class Shape(BaseModel):
@@ -21,7 +22,8 @@ class Shape(BaseModel):
 
     vocabulary: int
     context: int
-    """Tokens of the sequences that it was trained on. Rotary positions have no hard end, learned ones end here."""
+    """Tokens of the longest sequences that it was trained on so far. Rotary positions have no hard end; learned ones
+    end here, so they have what the run will need from the beginning."""
     layers: int
     width: int
     heads: int
@@ -45,6 +47,10 @@ class Shape(BaseModel):
         same = settings.model_dump(exclude={"preset", "init_from", "head_dim"})
         head_dim = settings.head_dim or settings.width // settings.heads
         return cls(vocabulary=rounded(vocabulary), context=context, head_dim=head_dim, **same)
+
+    def at(self, other: "Shape") -> "Shape":
+        """This shape with the context and the rotary frequencies of another one."""
+        return self.model_copy(update={name: getattr(other, name) for name in _POSITIONS})
 
 
 def rounded(vocabulary: int) -> int:

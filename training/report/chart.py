@@ -105,6 +105,7 @@ class Chart:
             "marks": [(x(step), f"step {step}: {why}") for step, why in self.marks.items() if first <= step <= last],
             "tips": list(self._tips(x, width)),
             "logarithmic": self.logarithmic,
+            "stacked": self.stacked,
         }
 
     def _limits(self, values: Sequence[float], lines: Sequence[Points]) -> tuple[float, float]:
@@ -143,7 +144,8 @@ class Chart:
 
 def _range(low: float, high: float) -> tuple[float, float]:
     """A little more than the values take."""
-    room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    apart = high - low > 1e-9 * abs(high)  # and not by rounding alone
+    room = 0.05 * (high - low) if apart else 0.05 * abs(high) or 1.0
     return low - room, high + room
 
 

@@ -3,13 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from training.config import TrainConfig
-from training.report.chart import Chart, Line, Points, smoothed
+from training.report.chart import COLOURS, OTHERS, Chart, Line, Points, smoothed
+from training.report.names import largest
 from training.steps import Steps
+
+if TYPE_CHECKING:
+    from training.mixture import Stretch
 
 Row = Mapping[str, Any]
 
@@ -126,38 +130,80 @@ def _shares(run: Row, metrics: Sequence[Row], sources: Sequence[str]) -> Iterato
     counts = [sum(row.get("targets_by_source", {}).values()) for row in metrics]
     lines = []
     for number, source in enumerate(sources):
-        parts: Points = [
+        points: Points = [
             (row["step"], row.get("targets_by_source", {}).get(source, 0) / count if count else None)
             for row, count in zip(metrics, counts, strict=True)
         ]
-        lines.append(Line(source, smoothed(parts, counts, half_life), number))
-    targets, note = _targets(run, metrics, sources)
-    yield Chart("share of tokens by source", [*lines, *targets], note, form=".1%")
+        lines.append(Line(source, smoothed(points, counts, half_life), number))
+    try:
+        config, steps, told, parts = _mixture(run)
+    except (KeyError, TypeError, ValueError, ValidationError) as error:
+        note = f"smoothed; the mixture's own shares are not known: {str(error).splitlines()[0]}"
+        yield Chart("share of tokens by source", lines, note, form=".1%")
+    else:
+        yield from _beside(config, steps, told, parts, lines)
+        targets = _targets(steps, told, parts, metrics, sources)
+        note = "smoothed; dashed is what the mixture asks for (of sequences, padding and all)"
+        yield Chart("share of tokens by source", [*lines, *targets], note, form=".1%")
     if any(row.get("epoch_by_source") for row in metrics):
         passes = [Line(s, _of(metrics, "epoch_by_source", s), i) for i, s in enumerate(sources)]
         yield Chart("passes over the documents", passes, "of each source; 1.25 is a quarter into the second")
 
 
-def _targets(run: Row, metrics: Sequence[Row], sources: Sequence[str]) -> tuple[list[Line], str]:
-    """The mixture's shares at every step, and what to say of them."""
+def _mixture(run: Row) -> tuple[TrainConfig, Steps, list[str], "Sequence[Stretch]"]:
+    """The settings of a run, its steps, its sources, and their shares over it."""
     from training.mixture import stretches
 
     told = run.get("sources", {})
-    try:
-        config = TrainConfig.model_validate(run["config"])
-        parts = stretches(config, list(told), [int(facts["tokens"]) for facts in told.values()])
-    except (KeyError, TypeError, ValueError, ValidationError) as error:
-        return [], f"smoothed; the mixture's own shares are not known: {str(error).splitlines()[0]}"
+    config = TrainConfig.model_validate(run["config"])
+    parts = stretches(config, list(told), [int(facts["tokens"]) for facts in told.values()])
+    return config, Steps.of(config), list(told), parts
+
+
+def _beside(
+    config: TrainConfig, steps: Steps, told: Sequence[str], parts: "Sequence[Stretch]", seen: Sequence[Line]
+) -> Iterator[Chart]:
+    """The shares of the whole run as planned, and as far as it has come as they were."""
+    from training.course import Course
+    from training.mixture import Mixture
+
+    course = Course.of(config, steps, told, Mixture(parts, steps))
+    named, others = largest({name: read[-1] for name, read in course.read.items()}, len(COLOURS))
+    colours = {line.name: line.colour for line in seen}
+    span = (1, config.steps)
+
+    def stacked(title: str, note: str, points: Mapping[str, Points], marks: Mapping[int, str]) -> Chart:
+        areas = [Line(name, points[name], colours.get(name, OTHERS)) for name in named if name in points]
+        if rest := [points[name] for name in others if name in points]:
+            sums = [
+                (together[0][0], sum(value or 0.0 for _, value in together)) for together in zip(*rest, strict=True)
+            ]
+            areas.append(Line(f"{len(rest)} others", sums, OTHERS))
+        return Chart(title, areas, note, ".0%", marks=marks, stacked=True, span=span)
+
+    planned = {name: list(zip(course.steps, shares, strict=True)) for name, shares in course.shares.items()}
+    now = seen[0].points[-1][0] if seen and seen[0].points else span[1]
+    here = {now: "the run has come to here"} if now < span[1] else {}
+    yield stacked("shares of tokens, planned", "the whole run", planned, here)
+    yield stacked("shares of tokens, seen", "smoothed", {line.name: line.points for line in seen}, {})
+
+
+def _targets(
+    steps: Steps,
+    told: Sequence[str],
+    parts: "Sequence[Stretch]",
+    metrics: Sequence[Row],
+    sources: Sequence[str],
+) -> list[Line]:
+    """The mixture's shares at every step."""
     ends = list(accumulate(part.length for part in parts))
-    total = Steps.of(config).tokens
     points: dict[str, list[tuple[int, float | None]]] = {name: [] for name in told}
     at = 0
     for row in metrics:
-        progress = min(row["tokens"] / total, 1.0) * ends[-1]
+        progress = min(row["tokens"] / steps.tokens, 1.0) * ends[-1]
         while progress > ends[at] and at < len(parts) - 1:
             at += 1
         shares = parts[at].shares(min(max(1 - (ends[at] - progress) / parts[at].length, 0.0), 1.0))
         for name, share in zip(told, shares, strict=True):
             points[name].append((row["step"], share))
-    lines = [Line(f"{s}, asked for", points[s], i, "dashed") for i, s in enumerate(sources) if s in points]
-    return lines, "smoothed; dashed is what the mixture asks for (of sequences, padding and all)"
+    return [Line(f"{s}, asked for", points[s], i, "dashed") for i, s in enumerate(sources) if s in points]

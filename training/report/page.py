@@ -5,16 +5,14 @@ escapes every value, and control characters are spelled out before that.
 """
 
 import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from pipeline.accounting.escape import visible
 from training.interruption import TrainingError
 from training.metrics import read_journal
+from training.report.chart import COLOURS
 from training.report.curves import Row, charts
+from training.report.template import filled
 
 RUN, METRICS = "run.json", "metrics.jsonl"
 _EVENTS, _ROWS, _DOCUMENTS = 100, 10, 20
@@ -36,19 +34,14 @@ def write_report(folder: Path) -> str:
     """
     run = _run(folder / RUN)
     metrics, evaluations = _rows(folder / METRICS), _rows(folder / "evaluations.jsonl")
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.from_string((files("training.report") / "page.html.jinja").read_text(encoding="utf-8"))
     config = run.get("config", {})
-    return template.render(
+    return filled(
+        "training.report",
+        "page.html.jinja",
         name=folder.resolve().name,
         steps=config.get("steps"),
         last=metrics[-1] if metrics else None,
+        colours=COLOURS,
         charts=[drawn for chart in charts(run, metrics, evaluations) if (drawn := chart.drawn())["lines"]],
         losses=_losses(evaluations),
         samples=_samples(_rows(folder / "samples.jsonl")),
@@ -59,11 +52,6 @@ def write_report(folder: Path) -> str:
         sources=run.get("sources", {}),
         facts=[(part, json.dumps(run[part], indent=1, ensure_ascii=False)) for part in run if part != "sources"],
     )
-
-
-def _shown(value: Any) -> Any:
-    """What the template puts out: text with its control characters spelled out; markup of its own macros as it is."""
-    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _run(path: Path) -> dict[str, Any]:
