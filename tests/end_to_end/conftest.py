@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 RESULTS = ("shards", "ledger", "dropped", "cut", "quarantine")
 
@@ -94,9 +95,13 @@ def hashes() -> Callable[[Path], dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def finished(small_corpus: Path, gristmill: Callable[..., object], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small corpus curated by two workers; tests look at it and do not change it."""
+    """The small corpus curated by two workers; tests look at it and do not change it.
+
+    On a machine that has compiled nothing so far, this is what compiles: one process of tests waits for the other.
+    """
     run = tmp_path_factory.mktemp("finished") / "run"
-    gristmill("curate", small_corpus / "run.yaml", "--out", run, "--workers", "2")
+    with FileLock(tmp_path_factory.getbasetemp().parent / "compiling.lock"):
+        gristmill("curate", small_corpus / "run.yaml", "--out", run, "--workers", "2")
     return run
 
 
