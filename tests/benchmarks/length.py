@@ -8,7 +8,8 @@ tokens of one document each, by the place in the window. So is the model before 
 applied to it without training.
 
 The opponents are the runs without a change of positions and without longer sequences. Beside each loss stands the
-standard error of its difference to YaRN, window by window. It takes about half an hour on one core.
+standard error of its difference to YaRN, window by window. It takes about half an hour on one core; README.md has what
+was found.
 """
 
 import gzip
@@ -176,10 +177,10 @@ def main() -> None:
             found[way] = losses(generate.load(folder / way)[0], tokens)
             print(way, found[way].mean(0).tolist(), file=sys.stderr)
             shutil.rmtree(folder / way)
-    read = steps * SEQUENCES * SHORT
+    read, after = (count * SEQUENCES * SHORT for count in (steps, steps - boundary))
     print(
-        f"{model.parameter_count():,} parameters; {read:,} tokens, of them {read - boundary * SEQUENCES * SHORT:,} after the "
-        f"change; {len(tokens)} held-out windows of {LONG} tokens; loss in nats a token by place in the window"
+        f"{model.parameter_count():,} parameters; {read:,} tokens, of them {after:,} after the change; "
+        f"{len(tokens)} held-out windows of {LONG} tokens; loss in nats a token by place in the window"
     )
     print(f"{'':<30}" + "".join(f"{f'{begin}-{end - 1}':>22}" for begin, end in PLACES))
     rows = []
