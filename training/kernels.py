@@ -16,9 +16,6 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Keys = npt.NDArray[np.uint64]
 
-BLOCK = 256
-"""Documents between two remembered positions of an epoch, which makes them 1/32 byte a document."""
-
 Draws = tuple[np.uint64, np.uint64, float, float, int, int, int, bool]
 """How an epoch is drawn: keys of the permutation (0 leaves documents as they lie) and of the modes; the rate of the
 rearranged, the share of SPM, the fewest tokens; `span` and `extra` of parts (see `training.fim`), and whether each part
@@ -147,14 +144,14 @@ def _laid_out(tokens: Any, mode: Any, draws: Draws) -> Any:
 
 
 @compiled
-def block_lengths(offsets: Ints, keys: Keys, draws: Draws) -> Ints:
-    """Laid-out tokens of each BLOCK documents of an epoch, in its order."""
+def block_lengths(first: int, stop: int, block: int, offsets: Ints, keys: Keys, draws: Draws) -> Ints:
+    """Laid-out tokens of blocks `first` to `stop` of an epoch, which have `block` documents each, in its order."""
     count = len(keys)
-    sums = np.zeros((count + BLOCK - 1) // BLOCK, np.int64)
-    for i in range(count):
+    sums = np.zeros(stop - first, np.int64)
+    for i in range(first * block, min(stop * block, count)):
         d = np.int64(permuted(np.uint64(i), np.uint64(count), draws[0]))
         tokens = offsets[d + 1] - offsets[d] - 1
-        sums[i // BLOCK] += _laid_out(tokens, _mode(d, tokens, keys, draws), draws)
+        sums[i // block - first] += _laid_out(tokens, _mode(d, tokens, keys, draws), draws)
     return sums
 
 
@@ -211,18 +208,18 @@ def walk(
 
 
 @compiled
-def place(document: int, offsets: Ints, keys: Keys, draws: Draws) -> tuple[Any, int, int]:
+def place(document: int, block: int, offsets: Ints, keys: Keys, draws: Draws) -> tuple[Any, int, int]:
     """Where an epoch has a document: its block, its position after the block's first, and its laid-out tokens."""
     count = len(keys)
     i = np.int64(unpermuted(np.uint64(document), np.uint64(count), draws[0]))
     position = 0
     length = 0
-    for j in range(i // BLOCK * BLOCK, i + 1):
+    for j in range(i // block * block, i + 1):
         d = np.int64(permuted(np.uint64(j), np.uint64(count), draws[0]))
         tokens = offsets[d + 1] - offsets[d] - 1
         position += length
         length = _laid_out(tokens, _mode(d, tokens, keys, draws), draws)
-    return i // BLOCK, position, length
+    return i // block, position, length
 
 
 @compiled
@@ -262,11 +259,8 @@ def part_at(position: int, tokens: int, key: Any, draws: Draws) -> tuple[int, An
 
 @compiled
 def texts(first: int, stop: int, epoch: int, offsets: Ints, keys: Keys, draws: Draws) -> Ints:
-    """What documents `first` to `stop` of an epoch's order have to be read as: rows with columns as in `fitting`.
-
-    A document is one text, and so are the parts of it that stand side by side as they are; a part that is rearranged is
-    a text of its own.
-    """
+    """What documents `first` to `stop` of an epoch are read as: rows with columns as in `order.fitting`. A text is
+    a document, parts of one that stand side by side as they are, or one that is rearranged."""
     count = np.uint64(len(keys))
     out = np.empty((stop - first, 6), np.int64)
     n = 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from training import filling
+from training import filling, reading
 from training.config import TrainConfig
 from training.fim import Mode
 from training.order import Order, Piece, Table
@@ -87,6 +87,7 @@ def filled(order: Order, step: int, sources: npt.NDArray[np.int64], table: npt.N
     for source, documents in enumerate(order.store.train):
         mine = table[:, Table.SOURCE] == source
         if mine.any():
+            reading.order_of(documents)
             begins, ends = documents.places(np.where(mine, table[:, Table.DOCUMENT], 0))
             filling.fill(table, source, begins, ends, documents.tokens, NO_LOSS, *arrays)
     if rearranged or order.config.packing != "concatenate":

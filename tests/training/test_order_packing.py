@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training import fim
+from training import fim, kernels
 from training.fim import Mode
 from training.order import Order, Piece, feasibility, fitted
 from training.packing import NO_LOSS, PADDING, batch
@@ -207,3 +207,43 @@ def test_epochs_that_are_too_many_are_refused_and_no_others(stored: Callable[...
     (problem,) = feasibility(huge, tiny)
     assert f"{'64000000.0' if packing == 'concatenate' else '4000000.0'} epochs" in problem.message
     assert ("is padding" in problem.message) == (packing != "concatenate")
+
+
+def test_parts_draw_for_themselves_where_they_should(stored: Callable[..., Any]) -> None:
+    texts = {"code": [f"value_{i} = other[{i}] + 17\n" * 60 for i in range(20)]}
+    shares = {}
+    for level in ("document", "context"):
+        config, store = stored(
+            texts,
+            context=64,
+            packing="best_fit",
+            steps=30,
+            batch={"sequences": 32},
+            fim={"code": {"rate": 0.5, "spm": 0.2, "level": level}},
+        )
+        order = Order(config, store)
+        modes = defaultdict(dict)
+        for n in range(config.steps):
+            for plan in order.step(n):
+                for piece in plan.pieces:
+                    # What is not rearranged is cut where its parts meet only by chance: count it by its tokens.
+                    modes[piece.document, piece.epoch][piece.start] = piece.mode, piece.length
+        alike = [len({mode is Mode.PLAIN for mode, _ in parts.values()}) == 1 for parts in modes.values()]
+        assert all(alike) if level == "document" else not any(alike)
+        lengths: dict[Mode, int] = defaultdict(int)
+        for parts in modes.values():
+            for mode, length in parts.values():
+                lengths[mode] += length - (fim.EXTRA if mode else 0)
+        rearranged = lengths[Mode.PSM] + lengths[Mode.SPM]
+        shares[level] = rearranged / sum(lengths.values()), lengths[Mode.SPM] / rearranged
+    assert shares["context"] == (pytest.approx(0.5, abs=0.06), pytest.approx(0.2, abs=0.06))
+    assert shares["document"] == (pytest.approx(0.5, abs=0.25), pytest.approx(0.2, abs=0.2))
+
+
+@given(st.integers(fim.LEAST, 10**6), st.integers(2 * fim.LEAST, 5000))
+def test_no_part_is_too_short_to_be_rearranged_or_longer_than_a_sequence(tokens: int, span: int) -> None:
+    parts = kernels.part_count(tokens, span)
+    bounds = [kernels.part_begin(part, tokens, parts) for part in range(min(parts, 300) + 1)]
+    sizes = np.diff(bounds)
+    assert bounds[0] == 0 and kernels.part_begin(parts, tokens, parts) == tokens
+    assert sizes.min() >= fim.LEAST and sizes.max() <= span and sizes.max() - sizes.min() <= 1

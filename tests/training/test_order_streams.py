@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from training import fim, kernels
 from training.config import FimSettings
-from training.order import Table, fitted
+from training.order import Table, concatenated, fitted
 from training.order.concatenated import Concatenated
 from training.order.epochs import Epochs
 from training.order.fitted import Fitted
@@ -31,7 +31,11 @@ FIM = st.sampled_from([None, ("document", 0.5), ("context", 0.5), ("context", 1.
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As small as the cases."""
     monkeypatch.setattr(fitted, "SEQUENCES", 6)
+    monkeypatch.setattr(concatenated, "BLOCK", 2)
+    monkeypatch.setattr(concatenated, "BLOCKS", 8)
+    monkeypatch.setattr(concatenated, "AT_ONCE", 1)
 
 
 def documents(lengths: list[int], ordered: bool) -> Any:
@@ -83,7 +87,7 @@ def read_all(made: Any, stages: list[tuple[int, int]]) -> Iterator[tuple[int, in
             yield stage, number, row
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(PACKINGS, LENGTHS, STAGES, st.integers(0, 9), FIM, st.booleans())
 def test_every_token_is_seen_once_an_epoch(
     packing: str, lengths: list[int], stages: list[tuple[int, int]], seed: int, rearranged: Any, ordered: bool

@@ -25,13 +25,15 @@ class Epochs:
     ) -> None:
         """`shortest` gives the context of the shortest sequences in which the source is read."""
         self.documents = documents
+        self.count = len(documents)
+        self.tokens: int = documents.count_tokens  # of the manifest: what is mapped may have to wait for a disk
+        """Of all documents as they are; an epoch is laid out on as many, or more if some are rearranged."""
         self._settings = settings if settings is not None and settings.rate else None
+        self.plain = self._settings is None
+        """Whether no document is rearranged."""
         self._shortest = shortest
         self._key = np.uint64(kernels.mix(np.uint64(seed % 2**64), np.uint64(key(source))))
         self.draws = lru_cache(maxsize=64)(self._drawn)
-
-    def __len__(self) -> int:
-        return len(self.documents)
 
     @cached_property
     def span(self) -> int:
@@ -68,7 +70,7 @@ class Epochs:
 
     def place(self, document: int, epoch: int) -> int:
         """Where in an epoch's order a document stands."""
-        return int(kernels.unpermuted(np.uint64(document), np.uint64(len(self)), self.draws(epoch)[0]))
+        return int(kernels.unpermuted(np.uint64(document), np.uint64(self.count), self.draws(epoch)[0]))
 
     def text_at(self, document: int, epoch: int, position: int) -> tuple[int, int, int]:
         """The part that has a position of a document's layout: its number, its text's first token, and its position."""

@@ -15,9 +15,7 @@ still together put together again; behind it come the documents that follow.
 """
 
 import math
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from threading import RLock
 from typing import NamedTuple
@@ -27,10 +25,12 @@ import numpy as np
 from training.kernels import Ints
 from training.order import fitting
 from training.order.epochs import Epochs
+from training.order.threads import spread
 
 SEQUENCES = 1024
-"""A block makes about as many, and of the last one half is padding: 0.05 %. So it was on 34,000 Python files and on 5,700
-books, articles and programs, for sequences of 2,048 to 131,072 tokens; blocks of 128 sequences had 0.3 to 0.9 %."""
+"""A block makes about as many, and of the last one half is padding: 0.05 %. So it was on 34,000 Python files and on
+5,700 books, articles and programs, for sequences of 2,048 to 131,072 tokens; blocks of 128 sequences had 0.3 to 0.9 %.
+"""
 MOST = 1 << 16
 """Documents of a block, however short they are."""
 _SAMPLE = 1 << 16
@@ -56,11 +56,10 @@ class _Course:
         that were made before."""
         self._epochs, self.context, self._least = epochs, context, least
         self.left, self.start, self.begun = left, start, begun
-        documents = epochs.documents
-        self.size: int = max(min(SEQUENCES * context * len(documents) // max(documents.count_tokens, 1), MOST), 1)
-        self._first: int = -((start[1] - len(epochs)) // self.size)
+        self.size = max(min(SEQUENCES * context * epochs.count // max(epochs.tokens, 1), MOST), 1)
+        self._first = -((start[1] - epochs.count) // self.size)
         """Blocks of the first epoch."""
-        self._each: int = -(-len(epochs) // self.size)
+        self._each = -(-epochs.count // self.size)
         self._ends = np.zeros(64, np.int64)
         """Sequences up to the end of each block that is known."""
         self._known = 0
@@ -76,7 +75,7 @@ class _Course:
         if block >= self._first:
             later, within = divmod(block - self._first, self._each)
             epoch, first = epoch + 1 + later, within * self.size
-        return epoch, first, min(first + self.size, len(self._epochs))
+        return epoch, first, min(first + self.size, self._epochs.count)
 
     def block_of(self, epoch: int, place: int) -> int | None:
         """The block that has a place of an epoch's order; None if an earlier stage had it."""
@@ -114,11 +113,14 @@ class _Course:
             return self.begun
         block = self.find(count - 1)
         epoch, first, stop = self.span(block)
-        low, high = epoch + first / len(self._epochs), epoch + stop / len(self._epochs)
+        low, high = epoch + first / self._epochs.count, epoch + stop / self._epochs.count
         if first == stop:
             low = self.begun
         before = self.end(block - 1)
         return low + (high - low) * (count - before) / (self.end(block) - before)
+
+    def _sequences(self, block: int) -> int:
+        return self.packed(block).total
 
     def _reach(self, blocks: int = 0, sequences: int = 0) -> None:
         """Count the sequences of blocks until as many blocks and as many sequences are known."""
@@ -127,22 +129,12 @@ class _Course:
             while self._known < blocks or total < sequences:
                 about = (sequences - total) * self._known // max(total, 1)
                 more = max(min(about, _AT_ONCE), blocks - self._known, 1)
-                for count in _counted(self.packed, range(self._known, self._known + more)):
+                for count in spread(self._sequences, range(self._known, self._known + more)):
                     if self._known == len(self._ends):
                         self._ends = np.concatenate([self._ends, np.zeros_like(self._ends)])
                     total += count
                     self._ends[self._known] = total
                     self._known += 1
-
-
-def _counted(packed: Callable[[int], _Packed], blocks: range) -> Iterator[int]:
-    """Sequences of each block, worked out on all cores if there are many of them."""
-    if len(blocks) < 4:
-        yield from (packed(block).total for block in blocks)
-        return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(cores) as threads:
-        yield from threads.map(lambda block: packed(block).total, blocks)
 
 
 class Fitted:
@@ -176,7 +168,7 @@ class Fitted:
     def passes(self, stage: int, count: int, most: float = math.inf) -> float:
         """See `Stream`; the share of an epoch is one of its documents."""
         tokens = count * self._contexts[stage] + sum(self._sequences(p) * self._contexts[p] for p in range(stage))
-        rough: float = tokens / max(self._epochs.documents.count_tokens, 1)
+        rough = tokens / max(self._epochs.tokens, 1)
         if rough > 2 * (most + 1):
             return rough * (1 - self.padding(stage))
         return self._course(stage).passes(count) if tokens else 0.0
@@ -184,11 +176,13 @@ class Fitted:
     def holding(self, document: int, counts: tuple[int, ...]) -> Iterator[tuple[int, int]]:
         """See `Stream`."""
         for stage, count in enumerate(counts):
-            course = self._course(stage) if count else None
-            for block in [] if course is None else self._blocks_with(course, document, count):
+            if not count:
+                continue
+            course = self._course(stage)
+            for block in self._blocks_with(course, document, count):
                 items, begins = self._block(stage, block)
-                rows = np.searchsorted(begins, np.flatnonzero(items[:, fitting.DOCUMENT] == document), side="right") - 1
-                numbers = np.unique(rows) + (0 if course is None else course.end(block - 1))
+                mine = np.flatnonzero(items[:, fitting.DOCUMENT] == document)
+                numbers = course.end(block - 1) - 1 + np.unique(np.searchsorted(begins, mine, side="right"))
                 yield from ((stage, number) for number in numbers.tolist() if number < count)
 
     def _blocks_with(self, course: _Course, document: int, count: int) -> Iterator[int]:
@@ -211,7 +205,7 @@ class Fitted:
     def _sample(self, stage: int) -> float:
         course = self._new(stage, np.empty((0, 6), np.int64), (0, 0), 0.0)
         tokens = sequences = 0
-        for block in range(-(-min(len(self._epochs), _SAMPLE) // course.size)):
+        for block in range(-(-min(self._epochs.count, _SAMPLE) // course.size)):
             packed = course.packed(block)
             tokens += int(packed.items[:, fitting.LENGTH].sum())
             sequences += packed.total
@@ -238,7 +232,7 @@ class Fitted:
             return self._new(stage, before.left, before.start, before.begun)
         block = before.find(count - 1)
         epoch, _, stop = before.span(block)
-        start = (epoch, stop) if stop < len(self._epochs) else (epoch + 1, 0)
+        start = (epoch, stop) if stop < self._epochs.count else (epoch + 1, 0)
         packed = before.packed(block)
         used = count - before.end(block - 1)
         left = fitting.left_over(packed.items, packed.sequences, before.places(block, packed.total), used)

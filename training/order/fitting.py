@@ -15,10 +15,9 @@ DOCUMENT, EPOCH, START, LENGTH, MODE, TEXT = range(6)
 """Columns of texts and of items: where in the document's layout it begins, and with which token of its text. Of an item
 of a rearranged text, the latter is where that text begins."""
 
-_LAST_BIT = np.array([pow(2, i, 67) for i in range(64)])
 _PLACES = np.zeros(67, np.int64)
-_PLACES[_LAST_BIT] = np.arange(64)  # powers of two leave different rests when divided by 67
-_WORD, _REST = np.int64(6), np.int64(63)
+_PLACES[[pow(2, i, 67) for i in range(64)]] = np.arange(64)  # powers of two differ in their rest when divided by 67
+_WORD, _REST = 6, 63
 _ONE = np.uint64(1)
 
 
@@ -79,7 +78,7 @@ def fitted(items: Ints, context: int) -> tuple[Ints, int]:
     depth, words = 0, context + 1
     bases = np.zeros(12, np.int64)
     while True:
-        words = (words >> 6) + 1
+        words = (words >> _WORD) + 1
         depth += 1
         bases[depth] = bases[depth - 1] + words
         if words == 1:

@@ -25,6 +25,9 @@ from training.shards import key
 from training.steps import Steps
 from training.tokens import TokenStore
 
+_WINDOW = 1024
+"""Slots."""
+
 
 class Order:
     """What the trainer sees. Steps count from 0: `step(n)` is what is seen after n steps were made.
@@ -42,6 +45,7 @@ class Order:
         """Most passes over the sources that have a cap of their own."""
         self._contexts = tuple(stage.context for stage in self.steps.stages)
         self._counts = cache(self._counted)
+        self._window = lru_cache(maxsize=8)(self._windowed)
         self._epochs = [
             Epochs(documents, source, config.seed, config.fim.get(source), partial(self._shortest, number))
             for number, (source, documents) in enumerate(zip(store.sources, store.train, strict=True))
@@ -68,6 +72,21 @@ class Order:
         read = [context for stage, context in enumerate(self._contexts) if self._counts(stage)[source]]
         return min(read or self._contexts)
 
+    def _drawn(self, stage: int, begin: int, end: int) -> tuple[kernels.Ints, kernels.Ints]:
+        """Sequences of each source before slot `begin` of a stage, and the source of each slot up to `end`."""
+        first = begin // _WINDOW
+        windows = [self._window(stage, number) for number in range(first, max(-(-end // _WINDOW), first + 1))]
+        counts, before = windows[0][0], begin - first * _WINDOW
+        sources = windows[0][1] if len(windows) == 1 else np.concatenate([given for _, given in windows])
+        counts = counts + np.bincount(sources[:before], minlength=len(counts))
+        return counts, sources[before : before + end - begin].copy()
+
+    def _windowed(self, stage: int, number: int) -> tuple[kernels.Ints, kernels.Ints]:
+        """What the mixture has in a window of slots, of which several steps are made one after the other."""
+        schedule = self.mixture.stages[stage]
+        counts, given = schedule.stretch(number * _WINDOW, min((number + 1) * _WINDOW, schedule.slots))
+        return counts, given.astype(np.int64)
+
     def step(self, n: int, rows: slice | None = None) -> tuple[SequencePlan, ...]:
         """The sequences of a step, or those in `rows`. Raises IndexError for a step that the run does not have."""
         sources, numbers, table = self.table(n, rows)
@@ -86,8 +105,7 @@ class Order:
         if not 0 <= n < self.config.steps:
             raise IndexError(f"the run has {self.config.steps} steps, no step {n}")
         begin, size, stage = self.steps.slot(n), self.steps.rows(n), self.steps.stage(n)
-        counts, given = self.mixture.stages[stage.number].stretch(begin, begin + size)
-        sources = given.astype(np.int64)
+        counts, sources = self._drawn(stage.number, begin, begin + size)
         numbers = np.empty(size, np.int64)
         for source in range(len(counts)):
             mine = (sources == source).nonzero()[0]
@@ -158,7 +176,8 @@ class Order:
     def passes_before(self, n: int) -> list[float]:
         """How often each source's documents were gone through in the first n steps: 1.25 is a quarter of the second."""
         stage = self.steps.stage(n).number
-        counts = self.mixture.stages[stage].counts(self.steps.slot(n)).tolist()
+        slot = self.steps.slot(n)
+        counts = self._drawn(stage, slot, slot)[0].tolist()
         return [stream.passes(stage, count) for stream, count in zip(self._streams, counts, strict=True)]
 
     def padding(self, source: int, stage: int) -> float:
