@@ -37,7 +37,7 @@ def tokenize(config: Config, out: Out, set_: Set = None, json_: Json = False) ->
     """
     with _errors():
         from training.config import TrainConfig
-        from training.tokens import missing, prepare
+        from training.store.tokens import missing, prepare
 
         file = ConfigFile.read(config, set_ or ())
         settings = file.load(TrainConfig)
@@ -136,10 +136,10 @@ def trace(
     if (steps is None and ledger is not None) or (steps is not None and (ledger is None) != json_):
         raise typer.BadParameter("--steps goes with either --ledger FILE or --json")
     with _errors():
-        from training.trace import Trace, render_document, render_step, trace_document, trace_step
+        from training.provenance.trace import Trace, render_document, render_step, trace_document, trace_step
 
         if steps is not None:
-            from training import ledger as rows
+            from training.provenance import ledger as rows
 
             run_ = Trace(run)
             stretch = rows.stretch(run_, steps)

@@ -12,7 +12,7 @@ from torch import Tensor
 from training import checkpoint, hf
 from training.config import TokenizerSettings, TrainConfig
 from training.model import Cache, Decoder, Shape, document_mask
-from training.tokenizer import Tokenizer, convention
+from training.store.tokenizer import Tokenizer, convention
 
 FILL = "<FILL>"
 """In a prompt: the hole between prefix and suffix."""

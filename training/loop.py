@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from pipeline.configfile import ConfigFile, Problem
-from training import checkpoint, float8, hf, positions, steps, tokens
+from training import checkpoint, float8, hf, positions, steps
 from training.account import Account
 from training.advice import advice
 from training.compute import Compute
@@ -36,7 +36,8 @@ from training.order import Order, feasibility
 from training.record import describe, opening, refuse_changes
 from training.schedule import learning_rate
 from training.speed import Speed
-from training.tokens import prepare
+from training.store import tokens
+from training.store.tokens import prepare
 from training.trackers import Trackers, missing
 
 CHECKPOINTS = "checkpoints"

@@ -16,7 +16,7 @@ from training import filling, reading
 from training.config import TrainConfig
 from training.fim import Mode
 from training.order import Order, Piece, Table
-from training.tokens import TokenStore
+from training.store.tokens import TokenStore
 
 NO_LOSS = -100
 PADDING = -1

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from training.documents import Documents
 from training.kernels import Ints, compiled
-from training.tokens import TokenStore
+from training.store.documents import Documents
+from training.store.tokens import TokenStore
 
 _PAGE = 2048
 """Tokens of two bytes in a page of memory: of larger ones a page is touched twice."""

@@ -15,7 +15,7 @@ from training.config import TrainConfig
 from training.model import Decoder, Shape
 from training.speed import Speed
 from training.steps import Steps
-from training.tokens import TokenStore
+from training.store.tokens import TokenStore
 
 RUN = "run.json"
 FREE = (

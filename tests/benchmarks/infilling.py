@@ -4,11 +4,12 @@ Two models of 5 million parameters (preset 5M, vocabulary 8,192) read the test d
 licence: three quarters of the tokens are Python, the rest Go, Java, JavaScript and Rust by their sizes. Seed, steps,
 data, tokenizer (with sentinels) and recipe are the same. The one difference is that one model reads half of all
 documents rearranged, half of these prefix-suffix-middle and half suffix-prefix-middle. HumanEval is kept out of the
-data by the step `decontaminate`; bodies of its functions that stand in the code verbatim are printed.
+data by the step `decontaminate`; bodies of its functions that stand in the code verbatim are printed. README.md has
+what was found.
 
 Measured are the loss of held-out documents in reading order, and the single lines of HumanEval-Infilling (Bavarian et
-al. 2022): bits for each byte of the line that is gone, and how often the first line that greedy decoding writes is that
-one. What a model is shown before it writes:
+al. 2022): bits for each byte of the line that is gone, and how often greedy decoding writes it, which is when each of
+its tokens is the likeliest. What a model is shown before it writes:
 
 - `prefix`: what stands before the hole, which is all that a plain model can use in its own order;
 - `suffix, prefix`: what stands behind the hole and then what stands before it, as running text: a plain model can take
@@ -34,17 +35,16 @@ import harness
 import numpy as np
 import torch
 
-from training.generate import Sampling, load, sample
+from training.generate import load
 from training.model import document_mask
 
 CODE, FUNCTIONS = "READY-jsonl/code_thealgorithms_mit.jsonl.gz", "E-humaneval/HumanEval.jsonl.gz"
 LINES = "E-humaneval-infilling/HumanEval-SingleLineInfilling.jsonl.gz"
 CONTEXT, ROWS, VOCABULARY = 512, 4, 8192
-LANGUAGES = ("go", "java", "javascript", "python", "rust")
+OTHERS = ["go", "java", "javascript", "rust"]
+LANGUAGES = [*OTHERS, "python"]
 PLAIN, INFILLING = "no FIM", "FIM 0.5"
 SHOWN = {PLAIN: ("prefix", "suffix, prefix"), INFILLING: ("prefix", "PSM", "SPM")}
-LONGEST = 64
-"""Tokens that are decoded at most; the longest line has 141 characters."""
 
 
 def rows(name: str) -> list[dict[str, Any]]:
@@ -93,7 +93,7 @@ def trained(out: Path, data: Path, rate: float, options: Any) -> dict[str, Any]:
         "context": CONTEXT,
         "batch": {"sequences": ROWS},
         "tokenizer": {"vocab_size": VOCABULARY},
-        "phases": [{"weights": {"python": 0.75, "others": {"weight": 0.25, "of": [*LANGUAGES[:3], LANGUAGES[4]]}}}],
+        "phases": [{"weights": {"python": options.python, "others": {"weight": 1 - options.python, "of": OTHERS}}}],
         "fim": {name: {"rate": rate} for name in LANGUAGES},
         "model": {"preset": "5M"},
         "optimizer": {"use": "muon", "lr": options.lr, "weight_decay": 0.1},
@@ -104,7 +104,7 @@ def trained(out: Path, data: Path, rate: float, options: Any) -> dict[str, Any]:
         "dtype": "bfloat16",
         "threads": options.threads,
     }
-    config = out.with_suffix(".yaml")
+    config = out.with_name(f"{out.name}.yaml")
     config.write_text(json.dumps(settings), encoding="utf-8")
     printed = continued.gristmill("train", str(config), "--out", str(out), "--json")
     return dict(json.loads(printed)["evaluations"][-1])
@@ -112,13 +112,13 @@ def trained(out: Path, data: Path, rate: float, options: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Line:
-    """A line that is gone, by a model: what it costs and what is written in its place."""
+    """What the line that is gone costs a model."""
 
     function: str
     bits: float
     bytes: int
-    written: bool
-    """Whether greedy decoding writes this very line."""
+    likeliest: bool
+    """Whether each of its tokens is."""
 
 
 class Asked:
@@ -130,15 +130,23 @@ class Asked:
         written = [self.tokenizer.inner.id_to_token(token) for token in range(self.tokenizer.vocab_size)]
         self.written = ["" if token in special else text for token, text in enumerate(written)]
 
+    @torch.inference_mode()
     def line(self, problem: dict[str, Any], shown: str) -> Line:
-        prefix, middle, suffix = (problem[name] for name in ("prompt", "canonical_solution", "suffix"))
-        ids = self.tokenizer.encode(middle)
-        prompt = self.prompt(prefix, suffix, shown, CONTEXT - LONGEST)
+        ids = self.tokenizer.encode(problem["canonical_solution"])
+        prompt = self.prompt(problem["prompt"], problem["suffix"], shown, CONTEXT - len(ids))
+        tokens = torch.tensor([[*prompt, *ids[:-1]]])
+        hidden = self.model(tokens, torch.arange(tokens.shape[1])[None], document_mask(torch.zeros_like(tokens)))
+        logits = torch.nn.functional.linear(hidden[0, -len(ids) :], self.model.output)
+        logarithms = logits[:, : self.tokenizer.vocab_size].log_softmax(dim=-1)
+        last = self.written[ids[-1]]
+        allowed = [[token] for token in ids]
+        allowed[-1] = [token for token, text in enumerate(self.written) if text.startswith(last)]
+        places = list(zip(logarithms, allowed, strict=True))
         return Line(
             problem["task_id"].rsplit("/", 1)[0],
-            self.bits(prompt, ids),
-            len(middle.encode()),
-            self.first_line(prompt) == middle.rstrip(),
+            -sum(float(row[right].logsumexp(0)) for row, right in places) / math.log(2),
+            len(problem["canonical_solution"].encode()),
+            all(int(row.argmax()) in right for row, right in places),
         )
 
     def prompt(self, prefix: str, suffix: str, shown: str, room: int) -> list[int]:
@@ -153,31 +161,6 @@ class Asked:
         }[shown]
         return [*head, *before[-(room - len(head) - len(tail)) :], *tail]
 
-    def bits(self, prompt: Sequence[int], ids: Sequence[int]) -> float:
-        """What these tokens cost behind the prompt."""
-        tokens = torch.tensor([[*prompt, *ids[:-1]]])
-        with torch.inference_mode():
-            hidden = self.model(tokens, torch.arange(tokens.shape[1])[None], document_mask(torch.zeros_like(tokens)))
-            logits = torch.nn.functional.linear(hidden[0, -len(ids) :], self.model.output)
-            logarithms = logits[:, : self.tokenizer.vocab_size].log_softmax(dim=-1)
-        last = self.written[ids[-1]]
-        ends = [token for token, text in enumerate(self.written) if text.startswith(last)]
-        exact = sum(float(logarithms[place, token]) for place, token in enumerate(ids[:-1]))
-        return -(exact + float(logarithms[-1, ends].logsumexp(0))) / math.log(2)
-
-    def first_line(self, prompt: Sequence[int]) -> str:
-        """The first line that is not empty of what greedy decoding writes, without blanks at its end."""
-        ids: list[int] = []
-        text = ""
-        for token in sample(self.model, prompt, LONGEST, Sampling(), vocabulary=self.tokenizer.vocab_size):
-            if token == self.tokenizer.end:
-                break
-            ids.append(token)
-            text = self.tokenizer.decode(ids).lstrip("\n")
-            if "\n" in text:
-                break
-        return text.split("\n")[0].rstrip()
-
 
 def estimate(lines: Sequence[Line], others: Sequence[Line] | None = None) -> dict[str, tuple[float, float, float]]:
     """Bits per byte and share of exact lines with their 95 % intervals, or by how much they are above the others'."""
@@ -188,7 +171,7 @@ def estimate(lines: Sequence[Line], others: Sequence[Line] | None = None) -> dic
         """(1 + draws, 2): both measures of all functions, and of each draw of functions."""
         table = np.zeros((len(names), 4))
         for line in side:
-            table[names[line.function]] += (line.bits, line.bytes, line.written, 1)
+            table[names[line.function]] += (line.bits, line.bytes, line.likeliest, 1)
         sums = np.concatenate([table.sum(axis=0)[None], table[drawn].sum(axis=1)])
         return sums[:, (0, 2)] / sums[:, (1, 3)]
 
@@ -216,6 +199,7 @@ def losses(evaluations: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 def main() -> None:
     parser = harness.arguments(__doc__)
     parser.add_argument("--steps", type=int, help=f"of {ROWS} x {CONTEXT} tokens; 1000 if nothing is said")
+    parser.add_argument("--python", type=float, default=0.75, help="share of the tokens that are Python")
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
@@ -228,7 +212,7 @@ def main() -> None:
         folder = options.folder or Path(name)
         folder.mkdir(parents=True, exist_ok=True)
         data = curated(folder)
-        rates = {PLAIN: 0.0, INFILLING: 0.5}
+        rates = {INFILLING: 0.5, PLAIN: 0.0}
         evaluations = {side: trained(folder / side, data, rate, options) for side, rate in rates.items()}
         models = {side: Asked(folder / side) for side in SHOWN}
     torch.set_num_threads(options.threads)

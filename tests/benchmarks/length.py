@@ -113,8 +113,8 @@ def windows(run: Path, most: int) -> Any:
     import numpy as np
 
     from training.config import TokenizerSettings
-    from training.tokenizer import Tokenizer
-    from training.tokens import TokenStore
+    from training.store.tokenizer import Tokenizer
+    from training.store.tokens import TokenStore
 
     store = TokenStore.open(run / "tokens", Tokenizer.load(run / "tokenizer.json", TokenizerSettings(vocab_size=4096)))
     found = []

@@ -56,7 +56,7 @@ def prepare(folder: Path, tokens: int) -> None:
     import pyarrow.parquet as pq
 
     from training.config import TrainConfig
-    from training.tokens import prepare as made
+    from training.store.tokens import prepare as made
 
     corpus = harness.demo_corpus(folder / "corpus")
     pages = [path for path in corpus["web"] if path.name.endswith((".warc", ".warc.gz"))]
@@ -115,8 +115,8 @@ def ours(folder: Path, **changes: Any) -> Iterator[Any]:
 def opened(folder: Path, **changes: Any) -> Any:
     from training.config import TrainConfig
     from training.order import Order
-    from training.tokenizer import Tokenizer
-    from training.tokens import TokenStore
+    from training.store.tokenizer import Tokenizer
+    from training.store.tokens import TokenStore
 
     config = TrainConfig.model_validate(settings(folder, **changes))
     return Order(config, TokenStore.open(folder / "out/tokens", Tokenizer.load(folder / "out", config.tokenizer)))

@@ -115,7 +115,7 @@ def tokenized(folder: Path, steps: int) -> Path:
     from training.config import TrainConfig
     from training.order import Order
     from training.packing import batch
-    from training.tokens import prepare
+    from training.store.tokens import prepare
 
     path = folder / "train.json"
     path.write_text(json.dumps(config(corpus(folder), steps, "auto")))

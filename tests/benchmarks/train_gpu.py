@@ -364,7 +364,7 @@ def main() -> None:
 def prepared(common: dict[str, Any]) -> None:
     """Tokenize once for all of our runs."""
     from training.config import TrainConfig
-    from training.tokens import prepare
+    from training.store.tokens import prepare
 
     config = TrainConfig.model_validate(settings(common))
     (Path(common["folder"]) / "tokens").mkdir()

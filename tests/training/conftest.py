@@ -150,7 +150,7 @@ def curated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def byte_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small byte-level tokenizer that has all special tokens."""
     from training.config import TokenizerSettings
-    from training.tokenizer import Tokenizer
+    from training.store.tokenizer import Tokenizer
 
     folder = tmp_path_factory.mktemp("tokenizer")
     text = Path(inspect.__file__).read_text(encoding="utf-8")
@@ -165,7 +165,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory, byte_pairs: Path) -> Callab
     Document i of source s has the id `s-i`; `shard` is the number of documents in a shard's file.
     """
     from training.config import TrainConfig
-    from training.tokens import prepare
+    from training.store.tokens import prepare
 
     def make(sources: dict[str, list[str]], /, shard: int = 50, out: Path | None = None, **settings: Any) -> Any:
         run = tmp_path_factory.mktemp("run")

@@ -22,7 +22,7 @@ import torch
 from training.compute import Compute, Staged
 from training.feed import Feed
 from training.packing import batch
-from training.trace import Trace
+from training.provenance.trace import Trace
 
 CPU = Compute(torch.device("cpu"), torch.float32, False, False)
 

@@ -21,11 +21,11 @@ from elastic import CPU, digest, unheard
 from training.compute import Staged
 from training.config import TrainConfig
 from training.feed import Feed, rows_of
-from training.ledger import tables
 from training.order import Order, Table
 from training.packing import batch
-from training.tokens import TokenStore
-from training.trace import Trace
+from training.provenance.ledger import tables
+from training.provenance.trace import Trace
+from training.store.tokens import TokenStore
 
 ROOT = Path(__file__).parents[2]
 STEPS = 201

@@ -24,7 +24,7 @@ from training.evaluation.likelihood import Score, Scorer
 from training.evaluation.questions import Question, read_task
 from training.evaluation.tasks import measure
 from training.model import Decoder, Shape
-from training.tokenizer import Tokenizer
+from training.store.tokenizer import Tokenizer
 
 CONTEXT = 48
 CPU = torch.device("cpu")

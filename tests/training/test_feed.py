@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 
 from pipeline.configfile import ConfigFile
 from training.compute import Compute
-from training.documents import Documents
 from training.feed import Feed, Portion, rows_of
 from training.interruption import TrainingError
 from training.loop import train
 from training.metrics import Meter, read_journal
 from training.order import Order
 from training.packing import NO_LOSS, batch
+from training.store.documents import Documents
 
 DUE = 60.0
 """Seconds after which a test has failed that waits for something to happen."""

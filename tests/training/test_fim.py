@@ -13,7 +13,7 @@ from training import fim, kernels
 from training.config import TokenizerSettings
 from training.fim import Mode
 from training.fim.cuts import Cuts
-from training.tokenizer import Tokenizer
+from training.store.tokenizer import Tokenizer
 
 CODE = st.sampled_from(
     ["def f(a):", "\n", "\n    ", "return", " x", "}", "{", "(", ")", "_1", "\u0301", "👩‍🔬", "日本", "'", "\t"]

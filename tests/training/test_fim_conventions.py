@@ -12,7 +12,7 @@ from pipeline.configfile import ConfigError
 from training import fim
 from training.config import TokenizerSettings, TrainConfig
 from training.fim import Mode
-from training.tokenizer import Tokenizer, convention
+from training.store.tokenizer import Tokenizer, convention
 
 TEXT = "def largest(numbers):\n    return max(numbers)\n"
 

@@ -16,11 +16,11 @@ from pipeline.schema import SHARD
 from training import fim
 from training.config import SourceSettings, TrainConfig
 from training.fim import Mode
-from training.groups import Group
 from training.order import Order
-from training.takedown import consumed, erase
-from training.tokens import TokenStore, prepare
-from training.trace import Trace
+from training.provenance.takedown import consumed, erase
+from training.provenance.trace import Trace
+from training.store.groups import Group
+from training.store.tokens import TokenStore, prepare
 
 SCHEMA = pa.schema([*SHARD, pa.field("repository", pa.string()), pa.field("path", pa.string())])
 FILES = [

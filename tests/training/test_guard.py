@@ -26,7 +26,7 @@ from training.interruption import TrainingError
 from training.loop import train
 from training.metrics import read_journal
 from training.order import Order
-from training.trace import trace_step
+from training.provenance.trace import trace_step
 
 
 def plainly(values: Sequence[tuple[float, float]], window: int | None, sigma: float) -> list[str | None]:

@@ -15,7 +15,7 @@ from training import hf
 from training.config import TokenizerSettings
 from training.model import Decoder, Shape, document_mask
 from training.model.rope import RopeScaling
-from training.tokenizer import Tokenizer
+from training.store.tokenizer import Tokenizer
 
 Made = Callable[..., tuple[Any, Path]]
 KINDS = ("llama", "mistral", "qwen2", "qwen3", "gpt2")

@@ -22,7 +22,7 @@ from training.interruption import TrainingError, alone
 from training.loop import train
 from training.metrics import read_journal
 from training.model import Decoder, Shape, document_mask
-from training.trace import trace_step
+from training.provenance.trace import trace_step
 
 Write = Callable[..., ConfigFile]
 

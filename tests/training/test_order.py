@@ -14,7 +14,7 @@ from training.config import BatchSettings
 from training.fim import Mode
 from training.order import Order, Piece, feasibility
 from training.packing import batch
-from training.tokens import TokenStore
+from training.store.tokens import TokenStore
 
 Seen = dict[tuple[int, int, int], list[tuple[Piece, list[int]]]]
 

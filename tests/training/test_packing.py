@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from training.order import Order
 from training.packing import NO_LOSS, PADDING, Batch, batch, validation
-from training.shards import key
-from training.tokens import Documents
+from training.store.shards import key
+from training.store.tokens import Documents
 
 TEXTS = st.lists(st.text(max_size=60), min_size=2, max_size=15)
 

@@ -18,7 +18,7 @@ from training.loop import train
 from training.metrics import read_journal
 from training.order import Order
 from training.plan import make_plan
-from training.tokens import prepare
+from training.store.tokens import prepare
 
 SETTINGS: dict[str, Any] = {
     "steps": 20,

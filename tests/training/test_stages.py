@@ -106,8 +106,8 @@ def test_utilisation_follows_the_length_of_sequences(whole: Path) -> None:
 
 
 def test_positions_and_masks_of_each_stage_are_those_of_its_documents(config: Write, whole: Path) -> None:
-    from training.tokenizer import Tokenizer
-    from training.tokens import TokenStore
+    from training.store.tokenizer import Tokenizer
+    from training.store.tokens import TokenStore
 
     settings = config().load(TrainConfig)
     store = TokenStore.open(whole / "tokens", Tokenizer.load(whole / "tokenizer.json", settings.tokenizer))

@@ -12,10 +12,10 @@ import pytest
 
 from training.interruption import TrainingError, alone
 from training.order import Order
-from training.takedown import consumed, erase
-from training.tokenizer import Tokenizer
-from training.tokens import TokenStore, prepare
-from training.trace import trace_document, trace_step
+from training.provenance.takedown import consumed, erase
+from training.provenance.trace import trace_document, trace_step
+from training.store.tokenizer import Tokenizer
+from training.store.tokens import TokenStore, prepare
 
 Stored = Callable[..., Any]
 

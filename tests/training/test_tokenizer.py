@@ -12,7 +12,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers
 
 from pipeline.configfile import ConfigError
 from training.config import TokenizerSettings
-from training.tokenizer import Tokenizer
+from training.store.tokenizer import Tokenizer
 
 SETTINGS = TokenizerSettings(vocab_size=600)
 SPECIAL = (SETTINGS.end, SETTINGS.prefix, SETTINGS.middle, SETTINGS.suffix)

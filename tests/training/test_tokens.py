@@ -16,7 +16,7 @@ from tokenizers import decoders, models, pre_tokenizers
 from pipeline.configfile import ConfigError
 from pipeline.schema import SHARD
 from training.config import TrainConfig
-from training.tokens import TokenStore, missing, prepare
+from training.store.tokens import TokenStore, missing, prepare
 
 TEXTS = [f"Text {i}: größer 日本語 <|endoftext|>\n" * (i % 5) for i in range(120)]
 

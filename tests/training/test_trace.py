@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.configfile import ConfigError
-from training.ledger import stretch, tables, write
 from training.order import Order
 from training.packing import batch
-from training.trace import Trace, last_step, render_document, render_step, trace_document, trace_step
+from training.provenance.ledger import stretch, tables, write
+from training.provenance.trace import Trace, last_step, render_document, render_step, trace_document, trace_step
 
 LENGTHS = [
     {"share": 1, "weights": {"code": [1, 0], "prose": 1}},

@@ -20,8 +20,8 @@ from pipeline.schema import LEDGER, SHARD
 from training.config import SourceSettings, TrainConfig
 from training.order import Order, feasibility
 from training.packing import batch
-from training.takedown import consumed, erase
-from training.tokens import TokenStore, missing, prepare
+from training.provenance.takedown import consumed, erase
+from training.store.tokens import TokenStore, missing, prepare
 
 Row = dict[str, Any]
 LEDGER_SCHEMA = pa.schema([*LEDGER, pa.field("edu.score", pa.float64()), pa.field("gopher.words", pa.uint32())])

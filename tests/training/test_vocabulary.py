@@ -16,8 +16,8 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 from training import fim
 from training.config import TokenizerSettings
 from training.fim import Mode
-from training.tokenizer import Tokenizer
-from training.vocabulary import Vocabulary
+from training.store.tokenizer import Tokenizer
+from training.store.vocabulary import Vocabulary
 
 O200K = (  # the split of GPT-4o's o200k_base (OpenAI tiktoken)
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
@@ -189,7 +189,7 @@ def test_real_tokenizers_on_real_texts(name: str, test_data: Callable[[str], Pat
 def test_a_vocabulary_forgets_what_it_tokenised() -> None:
     vocabulary = Vocabulary(trained(SPLITS["gpt2"]).inner)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.vocabulary._MEMORY", 3)
+        patch.setattr("training.store.vocabulary._MEMORY", 3)
         for number in range(20):
             assert vocabulary.ids(str(number).encode()) is not None
             assert len(vocabulary._memory) <= 3

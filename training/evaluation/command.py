@@ -13,7 +13,7 @@ from training import generate
 from training.evaluation.likelihood import Scorer
 from training.evaluation.questions import read_task
 from training.evaluation.tasks import Result, measure
-from training.tokenizer import Tokenizer
+from training.store.tokenizer import Tokenizer
 
 
 def results(

@@ -17,7 +17,7 @@ from training.evaluation.samples import write_samples
 from training.generate import FILL
 from training.metrics import Journal, read_journal
 from training.model import Decoder
-from training.tokens import TokenStore
+from training.store.tokens import TokenStore
 
 EVALUATIONS, SAMPLES = "evaluations.jsonl", "samples.jsonl"
 

@@ -20,7 +20,7 @@ from training.config import TrainConfig
 from training.loss import IGNORED
 from training.model import Decoder
 from training.packing import PADDING, Batch, validation
-from training.tokens import Documents, TokenStore
+from training.store.tokens import Documents, TokenStore
 
 Row = dict[str, Any]
 

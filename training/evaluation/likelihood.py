@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.model import Decoder
-from training.tokenizer import Tokenizer
+from training.store.tokenizer import Tokenizer
 
 _AT_ONCE = {"cpu": 2048, "cuda": 32_768}
 """Tokens of a batch, padding included, by kind of device."""

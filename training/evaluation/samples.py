@@ -8,7 +8,7 @@ from training.config import SampleSettings
 from training.generate import Sampling, complete
 from training.metrics import Journal
 from training.model import Decoder
-from training.tokenizer import Tokenizer
+from training.store.tokenizer import Tokenizer
 
 
 def write_samples(journal: Journal, step: int, model: Decoder, tokenizer: Tokenizer, settings: SampleSettings) -> None:

@@ -6,7 +6,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from training.tokenizer import Tokenizer
+from training.store.tokenizer import Tokenizer
 
 SENTINELS = 3
 SLACK = 6

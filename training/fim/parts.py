@@ -2,7 +2,7 @@
 
 The places where a text is cut seldom lie between tokens, and its three parts are to have the tokens that the tokenizer
 gives for them, because that is how a model is asked. These differ from the tokens of the whole only near the cuts: from
-the last place before a cut at which words are always divided to the first one behind it (see `training.vocabulary`).
+the last place before a cut at which words are always divided to the first one behind it (`training.store.vocabulary`).
 The rest is copied. The price is a table of the vocabulary's bytes, which other kinds of tokenizer do not have.
 """
 
@@ -16,8 +16,8 @@ from training import kernels
 from training.fim.cuts import Cuts, drawn
 from training.fim.layout import LEAST, SLACK, Mode, laid_out
 from training.kernels import compiled
-from training.tokenizer import Tokenizer
-from training.vocabulary import Vocabulary
+from training.store.tokenizer import Tokenizer
+from training.store.vocabulary import Vocabulary
 
 _ATTEMPTS = 8
 

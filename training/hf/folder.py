@@ -16,7 +16,7 @@ from training.hf.error import HuggingFaceError
 from training.hf.resize import resized, sub_tokens
 from training.hf.weights import WEIGHTS, load, tensors
 from training.model import Decoder
-from training.tokenizer import Tokenizer
+from training.store.tokenizer import Tokenizer
 
 
 def begun(folder: Path, tokenizer: Tokenizer, out: Path) -> tuple[Decoder, Check]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from training.hf.error import HuggingFaceError
 from training.model import Decoder, rounded
-from training.tokenizer import Tokenizer
+from training.store.tokenizer import Tokenizer
 
 Parts = Mapping[int, Sequence[int]]
 """By id of a token: the old ids whose mean it begins at; none for the mean of all."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from training import fim, kernels
 from training.config import FimSettings
-from training.shards import key
-from training.tokens import Documents
+from training.store.shards import key
+from training.store.tokens import Documents
 
 _SHUFFLE, _DRAW, _CUT, _ROWS = (np.uint64(word) for word in (1, 2, 3, 4))
 

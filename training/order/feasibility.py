@@ -10,7 +10,7 @@ from training.mixture import infeasible
 from training.mixture.problems import named
 from training.order.order import Order
 from training.steps import Steps
-from training.tokens import TokenStore
+from training.store.tokens import TokenStore
 
 
 def feasibility(config: TrainConfig, store: TokenStore) -> list[Problem]:

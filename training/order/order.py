@@ -21,9 +21,9 @@ from training.order.epochs import Epochs
 from training.order.fitted import Fitted
 from training.order.stream import Stream
 from training.order.table import Piece, SequencePlan, Table
-from training.shards import key
 from training.steps import Steps
-from training.tokens import TokenStore
+from training.store.shards import key
+from training.store.tokens import TokenStore
 
 _WINDOW = 1024
 """Slots."""

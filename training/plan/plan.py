@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from pipeline.configfile import ConfigFile, Problem
-from training import hf, positions, shards
+from training import hf, positions
 from training.advice import advice
 from training.config import TrainConfig
 from training.course import MOMENTS, Course, moment
@@ -25,8 +25,9 @@ from training.plan.sizes import estimated, stored
 from training.speed import Operations
 from training.steps import Stage, Steps
 from training.steps import problems as impossible
-from training.tokenizer import Tokenizer
-from training.tokens import given_tokenizer, missing
+from training.store import shards
+from training.store.tokenizer import Tokenizer
+from training.store.tokens import given_tokenizer, missing
 
 
 @dataclass(frozen=True)

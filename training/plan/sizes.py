@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.configfile import ConfigError
-from training import selection, shards, views
 from training.config import TrainConfig
-from training.shards import Shard
-from training.tokenizer import Tokenizer
-from training.tokens import TokenStore
+from training.store import selection, shards, views
+from training.store.shards import Shard
+from training.store.tokenizer import Tokenizer
+from training.store.tokens import TokenStore
 
 _SAMPLE = 1 << 20
 _BYTES_A_TOKEN = 4.0

@@ -18,9 +18,9 @@ from pipeline.configfile import ConfigError
 from training.config import TrainConfig
 from training.metrics import read_journal
 from training.order import Order
-from training.records import records
-from training.tokenizer import Tokenizer
-from training.tokens import TokenStore
+from training.provenance.records import records
+from training.store.tokenizer import Tokenizer
+from training.store.tokens import TokenStore
 
 _PREVIEW = 80
 State = Literal["seen", "left out", "to come"]

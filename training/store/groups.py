@@ -18,11 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from training import selection
 from training.config import GroupSettings, SourceSettings
-from training.documents import Documents, Writer, mapped, sync
-from training.shards import Shard, key
-from training.tokenizer import Tokenizer
+from training.store import selection
+from training.store.documents import Documents, Writer, mapped, sync
+from training.store.shards import Shard, key
+from training.store.tokenizer import Tokenizer
 
 _AT_ONCE = 1 << 20
 _CHOSEN = pa.schema(

@@ -16,7 +16,7 @@ from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trai
 from pipeline.configfile import ConfigError, nearest
 from training.config import TokenizerSettings
 from training.config.fim import CONVENTIONS, Convention
-from training.vocabulary import Vocabulary, inside, lead
+from training.store.vocabulary import Vocabulary, inside, lead
 
 # Words, numbers of up to three digits, punctuation, white space: the split of GPT-4's cl100k_base (OpenAI tiktoken).
 _WORDS = (

@@ -3,7 +3,7 @@
 OUT/tokens/manifest.json names the sources; OUT/tokens/<source>/ has `manifest.json` and, for `train` and `held`,
 `tokens.bin` (uint16 or uint32, each document followed by the end token), `offsets.bin` (int64, one more than
 documents), `keys.bin` (uint64 hash of each id) and `documents.arrow` (id, shard, row, bytes). Sources that are made of
-others by their signals have no tokens of their own (see `training.views`). Nothing of it is read into
+others by their signals have no tokens of their own (see `training.store.views`). Nothing of it is read into
 memory: a process that trains maps 16 bytes a document and its ids, and touches the pages that it needs.
 """
 
@@ -20,11 +20,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from pipeline.configfile import ConfigError, Place, Problem
-from training import selection, shards, views
 from training.config import TrainConfig
-from training.documents import Documents, Writer, sync, write_json
-from training.shards import Shard, key
-from training.tokenizer import Tokenizer
+from training.store import selection, shards, views
+from training.store.documents import Documents, Writer, sync, write_json
+from training.store.shards import Shard, key
+from training.store.tokenizer import Tokenizer
 
 __all__ = ["VERSION", "Documents", "TokenStore", "given_tokenizer", "missing", "prepare"]
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline.configfile import ConfigError, Place, Problem, nearest
 from training.config import SourceSettings, TrainConfig
-from training.shards import Shard, opened
+from training.store.shards import Shard, opened
 
 TOKENS = "tokens"
 """A signal that the token store knows: the length of a document's text."""

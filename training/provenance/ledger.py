@@ -21,7 +21,7 @@ from rich.progress import Progress
 from pipeline.configfile import ConfigError
 from training.fim import Mode
 from training.order import Table
-from training.trace import Trace
+from training.provenance.trace import Trace
 
 _ROWS = 1 << 18
 """Rows of a group: few enough to be held, enough for pages to compress."""

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from training.documents import Documents
 from training.interruption import alone
-from training.trace import Trace
-from training.views import View
+from training.provenance.trace import Trace
+from training.store.documents import Documents
+from training.store.views import View
 
 JOURNAL = "takedowns.jsonl"
 

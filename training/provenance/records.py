@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from training.documents import Documents
+from training.store.documents import Documents
 
 _TOLD = ("origin", "url")
 

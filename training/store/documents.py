@@ -15,7 +15,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from pipeline.configfile import ConfigError
-from training.shards import Shard, key
+from training.store.shards import Shard, key
 
 _INDEX = pa.schema([("id", pa.string()), ("shard", pa.uint32()), ("row", pa.uint32()), ("bytes", pa.uint32())])
 

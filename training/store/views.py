@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from training import groups, selection, shards
 from training.config import SourceSettings
-from training.documents import Documents, mapped, sync, write_json
-from training.shards import Shard
-from training.tokenizer import Tokenizer
+from training.store import groups, selection, shards
+from training.store.documents import Documents, mapped, sync, write_json
+from training.store.shards import Shard
+from training.store.tokenizer import Tokenizer
 
 VERSION = 2
 """Raised when the same settings give another view, so that those made earlier are made again."""

@@ -1,0 +1,1 @@
+"""The store: texts of curated shards as tokens, mapped into memory, with sources made of others by their signals."""
