@@ -342,8 +342,8 @@ def takedown(
     found = find(run, asked)
     consumed: dict[Path, list[Any]] = {}
     if training_:
-        from training.takedown import consumed as consumed_by
-        from training.takedown import erase
+        from training.provenance.takedown import consumed as consumed_by
+        from training.provenance.takedown import erase
 
         consumed = {folder: consumed_by(folder, {document.id for document in found.documents}) for folder in training_}
     if yes and found.documents:
