@@ -169,6 +169,7 @@ def generate(
     ] = None,
     prefix: Annotated[str | None, typer.Option(help="Text before the hole.", show_default=False)] = None,
     suffix: Annotated[str | None, typer.Option(help="Text after the hole.", show_default=False)] = None,
+    spm: Annotated[bool, typer.Option("--spm", help="Show the suffix before the prefix, as half of training.")] = False,
     tokens: Annotated[int, typer.Option(min=1, help="Most tokens to write.")] = 64,
     temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token.")] = 0.0,
     top_p: Annotated[float, typer.Option(min=0, max=1, help="Draw only from the likeliest of this share.")] = 1.0,
@@ -189,9 +190,9 @@ def generate(
             sampling = model_text.Sampling(temperature, top_p, seed)
             model, tokenizer = model_text.load(run)
             if prompt is not None:
-                completion = model_text.complete(model, tokenizer, prompt, tokens, sampling)
+                completion = model_text.complete(model, tokenizer, prompt, tokens, sampling, spm)
             else:
-                completion = model_text.infill(model, tokenizer, prefix or "", suffix or "", tokens, sampling)
+                completion = model_text.infill(model, tokenizer, prefix or "", suffix or "", tokens, sampling, spm)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
         typer.echo(json.dumps(asdict(completion), ensure_ascii=False) if json_ else completion.text)

@@ -77,30 +77,39 @@ def _end(folder: Path) -> str:
     return text if isinstance(text, str) else TokenizerSettings().end
 
 
-def complete(model: Decoder, tokenizer: Tokenizer, prompt: str, tokens: int, sampling: Sampling) -> Completion:
-    """Go on after a prompt; one with FILL in it is filled there. Raises ValueError for a prompt that cannot be read."""
+def complete(
+    model: Decoder, tokenizer: Tokenizer, prompt: str, tokens: int, sampling: Sampling, spm: bool = False
+) -> Completion:
+    """Go on after a prompt; one with FILL in it is filled there, as `infill` does. Raises ValueError for a prompt that
+    cannot be read."""
     if FILL in prompt:
         prefix, _, suffix = prompt.partition(FILL)
         if FILL in suffix:
             raise ValueError(f"a prompt can have one {FILL}")
-        return infill(model, tokenizer, prefix, suffix, tokens, sampling)
+        return infill(model, tokenizer, prefix, suffix, tokens, sampling, spm)
     return _write(model, tokenizer, tokenizer.encode(prompt), tokens, sampling)
 
 
 def infill(
-    model: Decoder, tokenizer: Tokenizer, prefix: str, suffix: str, tokens: int, sampling: Sampling
+    model: Decoder,
+    tokenizer: Tokenizer,
+    prefix: str,
+    suffix: str,
+    tokens: int,
+    sampling: Sampling,
+    spm: bool = False,
 ) -> Completion:
     """Write what lies between two texts, in prefix-suffix-middle order (Bavarian et al. 2022).
 
+    With `spm` it is suffix, prefix, middle, in which the model goes on right behind the prefix.
+
     Raises ValueError if the tokenizer has no sentinels or the texts are longer than the model's context.
     """
-    asked = [
-        tokenizer.prefix,
-        *tokenizer.encode(prefix),
-        tokenizer.suffix,
-        *tokenizer.encode_inside(suffix),
-        tokenizer.middle,
-    ]
+    before, behind = tokenizer.encode(prefix), tokenizer.encode_inside(suffix)
+    if spm:
+        asked = [tokenizer.prefix, tokenizer.suffix, *behind, tokenizer.middle, *before]
+    else:
+        asked = [tokenizer.prefix, *before, tokenizer.suffix, *behind, tokenizer.middle]
     return _write(model, tokenizer, asked, tokens, sampling)
 
 

@@ -83,14 +83,15 @@ def test_same_seed_same_text_and_all_tokens_have_a_text() -> None:
     assert first == second and max(first) < 40
 
 
-def test_a_hole_is_filled_in_the_order_of_training() -> None:
+@pytest.mark.parametrize(("spm", "prompt"), [(False, [31, 0, 1, 32, 2, 3, 33]), (True, [31, 32, 2, 3, 33, 0, 1])])
+def test_a_hole_is_filled_in_the_order_of_training(spm: bool, prompt: list[int]) -> None:
+    """`Mode` says how both are laid out."""
     model = Decoder.fresh(SHAPE, 2)
     tokenizer = Letters()
-    prompt = [31, 0, 1, 32, 2, 3, 33]
     expected = slow(model, prompt, 5, vocabulary=40)
     ended = expected.index(30) if 30 in expected else 5
-    answer = infill(model, tokenizer, "ab", "cd", 5, Sampling())  # type: ignore[arg-type]
-    assert answer == complete(model, tokenizer, "ab<FILL>cd", 5, Sampling())  # type: ignore[arg-type]
+    answer = infill(model, tokenizer, "ab", "cd", 5, Sampling(), spm)  # type: ignore[arg-type]
+    assert answer == complete(model, tokenizer, "ab<FILL>cd", 5, Sampling(), spm)  # type: ignore[arg-type]
     assert answer.tokens == ended and answer.text == tokenizer.decode(expected[:ended])
 
 
