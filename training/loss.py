@@ -23,10 +23,10 @@ from training.linear import product, product_added
 IGNORED = -100
 """A target without loss: padding, and what follows the last token of a document."""
 
-CHUNK = 512
-"""Tokens of a chunk on a CPU: fewer make products slower, more only take memory (measured from 256 to 2048)."""
+CHUNK = 256
+"""Tokens of a chunk on a CPU: more only take memory (measured from 256 to 2048)."""
 TILE = 1024
-"""Rows of the output matrix of a tile on a CPU: with CHUNK tokens 2 MB of logits."""
+"""Rows of the output matrix of a tile on a CPU: with CHUNK tokens 1 MB of logits."""
 CHUNK_LOGITS = 2**28
 """Logits of a chunk elsewhere, at most: half a gigabyte in bfloat16, enough to fill a GPU."""
 
