@@ -94,7 +94,7 @@ def trained(out: Path, data: Path, rate: float, options: Any) -> dict[str, Any]:
         "batch": {"sequences": ROWS},
         "tokenizer": {"vocab_size": VOCABULARY},
         "phases": [{"weights": {"python": options.python, "others": {"weight": 1 - options.python, "of": OTHERS}}}],
-        "fim": {name: {"rate": rate} for name in LANGUAGES},
+        "fim": {name: {"rate": rate, "cuts": options.cuts} for name in LANGUAGES},
         "model": {"preset": "5M"},
         "optimizer": {"use": "muon", "lr": options.lr, "weight_decay": 0.1},
         "schedule": {"warmup": 0.05, "decay": 0.3, "shape": "sqrt"},
@@ -203,6 +203,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cuts", default="characters", help="where the infilling model's texts are cut")
     parser.add_argument("--every", type=int, help="ask only for every so manieth line")
     parser.add_argument("--folder", type=Path, help="where the runs stay; one that is there is gone on with")
     options = parser.parse_args()
