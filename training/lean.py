@@ -93,7 +93,7 @@ class _Attended(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         flat, inverse, scale, weight, cos, sin, bias, first, qkv, out, logsumexp = ctx.saved_tensors
-        gradient = gradient.view(*qkv.shape[:2], ctx.heads[0], -1).transpose(1, 2)
+        gradient = gradient.reshape(*qkv.shape[:2], ctx.heads[0], -1).transpose(1, 2)
         into = torch.empty_like(qkv)
         told = gradient, *_parted(qkv, ctx.heads), bias, first, out, logsumexp
         tiles.write_gradients(*told, _parted(into, ctx.heads))
